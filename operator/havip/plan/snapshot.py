@@ -1,0 +1,119 @@
+"""Everything a decision may look at, as one frozen value. Whoever observes builds it; nothing here is looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from havip.api.v1alpha1 import BackendPool, HAVip, HAVipClass
+from havip.model.address import Address
+from havip.model.keys import Key
+from havip.model.node import NodeSpec, NodeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What we keep of an object's metadata. `deleting` is the deletionTimestamp."""
+
+    name: str
+    uid: str
+    created: datetime
+    generation: int = 1
+    namespace: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    finalizers: tuple[str, ...] = ()
+    deleting: datetime | None = None
+
+    @property
+    def key(self) -> Key:
+        return Key(self.namespace, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A Kubernetes Node. `ready_since` is when `ready` last changed; `addresses` its InternalIPs."""
+
+    name: str
+    labels: Mapping[str, str]
+    ready: bool
+    ready_since: datetime
+    addresses: tuple[Address, ...] = ()
+    taints: tuple[tuple[str, str, str], ...] = ()
+    """(key, value, effect)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenClass:
+    metadata: Metadata
+    object: HAVipClass
+
+
+@dataclass(frozen=True, slots=True)
+class SeenHAVip:
+    metadata: Metadata
+    object: HAVip
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPool:
+    metadata: Metadata
+    object: BackendPool
+
+
+@dataclass(frozen=True, slots=True)
+class SeenNode:
+    """A HAVipNode. `spec` is the truth for what was allocated; `status` None until its agent has spoken."""
+
+    metadata: Metadata
+    spec: NodeSpec
+    status: NodeStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A Service: the addresses it claims, and its ports by name."""
+
+    addresses: tuple[Address, ...] = ()
+    ports: tuple[tuple[str, int], ...] = ()
+    """(name, port); the name may be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One ready (or, `ready` False, terminating but serving) address behind a Service's port."""
+
+    address: Address
+    port_name: str
+    port: int
+    ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One look at the cluster.
+
+    `pool_documents`: name of a pool ConfigMap -> its `pool.json`. `daemon_sets`: class -> the digest it was applied
+    with. `template_digest`: of the chart's node pod template. `api_server`: addresses of the API server.
+    `uninstalling`: the release is going away; release everything, make nothing.
+    """
+
+    now: datetime
+    classes: Mapping[str, SeenClass] = field(default_factory=dict)
+    havips: Mapping[Key, SeenHAVip] = field(default_factory=dict)
+    pools: Mapping[Key, SeenPool] = field(default_factory=dict)
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    node_objects: Mapping[str, SeenNode] = field(default_factory=dict)
+    """By name, `<class>.<node>`."""
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Name -> labels."""
+    services: Mapping[Key, Service] = field(default_factory=dict)
+    endpoints: Mapping[Key, tuple[Endpoint, ...]] = field(default_factory=dict)
+    """By Service."""
+    pool_documents: Mapping[str, str] = field(default_factory=dict)
+    daemon_sets: Mapping[str, str] = field(default_factory=dict)
+    template_digest: str = ""
+    api_server: tuple[Address, ...] = ()
+    credential_secrets: tuple[str, ...] = ()
+    uninstalling: bool = False
