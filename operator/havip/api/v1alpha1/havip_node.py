@@ -15,7 +15,9 @@ from havip.api.v1alpha1.havip_class import Interface
 from havip.api.v1alpha1.text import (
     Address,
     ClassName,
+    Generation,
     Int32,
+    Int64,
     InterfaceName,
     Label,
     NodeName,
@@ -30,7 +32,6 @@ from havip.model.states import Failback, Protocol, State
 
 _KEY = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
 NamespacedName = Annotated[str, Field(min_length=3, max_length=317, pattern=_KEY)]
-NodeGeneration = Annotated[int, Field(ge=0)]
 
 
 class NodeTiming(Model):
@@ -138,7 +139,7 @@ class NodeVip(Model):
     """Why, as one CamelCase word."""
     heard: Annotated[tuple[NodeName, ...], Field(max_length=8)]
     """Nodes whose adverts for this VIP arrive. On an active node: others that claim it too."""
-    outage_milliseconds: Annotated[int, Field(ge=0)] | None = None
+    outage_milliseconds: Annotated[int, Field(ge=0), Int64] | None = None
     """On an active node: from the last advert of the one before to the address here, in milliseconds; absent after
     a hand-over in order."""
 
@@ -172,7 +173,7 @@ class NodeLeftOut(Model):
 class HAVipNodeStatus(Model):
     """What this node does for this class. Written by that node's agent, nobody else."""
 
-    applied_generation: NodeGeneration | None = None
+    applied_generation: Annotated[Generation, Field(ge=0)] | None = None
     """The metadata.generation that the node confirmed as applied; 0 before the first."""
     error: Annotated[str, Field(max_length=1024)] | None = None
     """Why the newest spec is not applied as a whole; empty when it is."""

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from havip.api.schema import Extra, Rule, Rules
 
-_INT32 = Extra((("format", "int32"),))
-_INT64 = Extra((("format", "int64"),))
+Int32 = Extra((("format", "int32"),))
+Int64 = Extra((("format", "int64"),))
 _LABEL = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 _SUBDOMAIN = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 LABEL_VALUE = "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
@@ -140,11 +140,10 @@ NetworkRange = Annotated[
     ),
 ]
 
-Port = Annotated[int, Field(ge=1, le=65_535), _INT32]
-Count = Annotated[int, Field(ge=0), _INT32]
-Generation = Annotated[int, _INT64]
+Port = Annotated[int, Field(ge=1, le=65_535), Int32]
+Count = Annotated[int, Field(ge=0), Int32]
+Generation = Annotated[int, Int64]
 Time = Annotated[str, Field(max_length=40), Extra((("format", "date-time"),))]
 """RFC 3339, UTC."""
 ReasonWord = Annotated[str, Field(max_length=128, pattern="^([A-Za-z][A-Za-z0-9_]*)?$")]
 """One CamelCase word for programs."""
-Int32 = _INT32
