@@ -67,13 +67,11 @@ class Kind:
 _SHORT_NAME = Rule(
     f"self.metadata.name.size() <= {NAME_LENGTH}",
     f"metadata.name must be at most {NAME_LENGTH} characters, because names of other objects are made from it",
-    field="metadata.name",
 )
 _CLASS_NAME = Rule(
     f"self.metadata.name.size() <= {CLASS_NAME_LENGTH} && !self.metadata.name.contains('.')",
     f"metadata.name must be at most {CLASS_NAME_LENGTH} lower-case letters, digits or '-', because a DaemonSet's name"
     " is made from it",
-    field="metadata.name",
 )
 
 KINDS = (
@@ -192,11 +190,6 @@ def _version(kind: Kind) -> dict[str, Any]:
 def _root(kind: Kind) -> dict[str, Any]:
     schema = structural(kind.model)
     fields = schema["properties"]
-    if "default" in fields["status"]["properties"].get("observedGeneration", {}):
-        # GitOps tools read an object without status as done; an observedGeneration that differs makes them wait.
-        fields["status"]["default"] = {"observedGeneration": -1}
-    else:
-        fields["status"].pop("default", None)
     schema["properties"] = {
         "apiVersion": {"type": "string", "description": f"Always {GROUP}/{VERSION}."},
         "kind": {"type": "string", "description": f"Always {kind.name}."},

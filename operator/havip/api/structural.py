@@ -33,7 +33,7 @@ _KEPT = (
     "default",
 )
 _DROPPED = frozenset({"title", "properties", "items", "additionalProperties"})
-_ABSENCE: tuple[object, ...] = (None, [], "")
+_ABSENCE: tuple[object, ...] = (None, [], {}, "")
 _FORMATS = frozenset({"int32", "int64", "date-time"})
 
 
@@ -117,15 +117,16 @@ def _keys_required(out: Schema, path: str) -> None:
 
 
 def _default(out: Schema) -> None:
-    """An absent value needs no default, and an object's is `{}`: its fields bring their own."""
-    default = out.get("default")
-    if default in _ABSENCE:
-        out.pop("default", None)
-    elif isinstance(default, dict):
-        if any("default" in field for field in out.get("properties", {}).values()):
-            out["default"] = {}
-        else:
-            del out["default"]
+    """What says nothing needs no default. An object's is spelled out: its rules are tried on it as it stands."""
+    default = _said(out.pop("default", None))
+    if default not in _ABSENCE:
+        out["default"] = default
+
+
+def _said(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: said for key, item in value.items() if (said := _said(item)) not in _ABSENCE}
+    return value
 
 
 def _bounded(out: Schema, path: str) -> None:

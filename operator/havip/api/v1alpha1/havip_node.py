@@ -13,17 +13,17 @@ from pydantic import Field
 from havip.api.schema import ListType, Model, Rule, Rules, immutable
 from havip.api.v1alpha1.havip_class import Interface
 from havip.api.v1alpha1.text import (
-    Address,
     ClassName,
     Generation,
     Int32,
     Int64,
     InterfaceName,
-    Label,
     NodeName,
+    PlainAddress,
+    PlainLabel,
+    PlainNodeName,
     Port,
     ReasonWord,
-    UnicastAddress,
 )
 from havip.model.election import INSTANCES, PEERS
 from havip.model.node import FRONTENDS
@@ -48,16 +48,16 @@ class NodeTiming(Model):
 class NodePeer(Model):
     """Another candidate of the VIP."""
 
-    node_name: NodeName
+    node_name: PlainNodeName
     """Its node's name."""
-    address: Address
+    address: PlainAddress
     """The address its adverts come from."""
 
 
 class NodeFrontend(Model):
     """A port of the VIP and the pool behind it."""
 
-    name: Label
+    name: PlainLabel
     """The front end's name in its HAVip."""
     port: Port
     """The port to listen on."""
@@ -76,15 +76,15 @@ class NodeInstance(Model):
     """The VRRP virtual router id, unique among HAVips that share a node."""
     priority: Annotated[int, Field(ge=BASES[-1], le=BASES[0]), Int32]
     """The base priority by this node's rank among the candidates."""
-    addresses: Annotated[tuple[UnicastAddress, ...], Field(min_length=1, max_length=2)]
+    addresses: Annotated[tuple[PlainAddress, ...], Field(min_length=1, max_length=2)]
     """The VIP: one address, or an IPv4 and an IPv6 one."""
-    source_address: UnicastAddress
+    source_address: PlainAddress
     """This node's own address that adverts leave from."""
     peers: Annotated[tuple[NodePeer, ...], Field(max_length=PEERS), ListType("map", ("nodeName",))]
     """The other candidates."""
     eligible: bool = True
     """False: give the address up and stay out until a peer's adverts are heard."""
-    preferred: Annotated[tuple[NodeName, ...], Field(max_length=len(BASES))] = ()
+    preferred: Annotated[tuple[PlainNodeName, ...], Field(max_length=len(BASES))] = ()
     """The user's order of nodes; a change of it is the order to switch."""
     failback: Failback = Failback.NEVER
     """What this node does when it returns and is the better candidate."""
@@ -137,7 +137,7 @@ class NodeVip(Model):
     """When the state began, RFC 3339 UTC with milliseconds."""
     reason: Annotated[ReasonWord, Field(max_length=64)]
     """Why, as one CamelCase word."""
-    heard: Annotated[tuple[NodeName, ...], Field(max_length=8)]
+    heard: Annotated[tuple[PlainNodeName, ...], Field(max_length=8)]
     """Nodes whose adverts for this VIP arrive. On an active node: others that claim it too."""
     outage_milliseconds: Annotated[int, Field(ge=0), Int64] | None = None
     """On an active node: from the last advert of the one before to the address here, in milliseconds; absent after
@@ -197,7 +197,6 @@ class HAVipNode(Model):
         Rule(
             "self.metadata.name == self.spec.className + '.' + self.spec.nodeName",
             "metadata.name must be <className>.<nodeName>",
-            field="metadata.name",
         ),
     )
 

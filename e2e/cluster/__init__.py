@@ -1,0 +1,1 @@
+"""The real Kubernetes of the tests: every node a network namespace, every binary the real one."""
