@@ -1,1 +1,1 @@
-"""The real Kubernetes of the tests: every node a network namespace, every binary the real one."""
+"""A real Kubernetes in network namespaces: what the demo and the `cluster` scenarios run on."""

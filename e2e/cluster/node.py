@@ -1,0 +1,179 @@
+"""One node: containerd, kubelet and kube-proxy in a network namespace of their own.
+
+A node is told from its neighbours by its namespace, its cgroup and its two folders: `state` lives as long as the power is
+on (sockets, mounts), `disk` survives a power-off, as on a machine. Nothing of a node may live outside these four.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.cluster.commands import CommandFailed, run
+from e2e.cluster.groups import Group
+from e2e.cluster.network import Place
+from e2e.cluster.pause import PAUSE_IMAGE
+
+CNI_PLUGINS = Path("/usr/lib/cni")  # Debian's containernetworking-plugins
+
+CONTAINERD = """\
+version = 2
+root = "{disk}/containerd"
+state = "{state}/containerd"
+disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
+[grpc]
+address = "{state}/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{pause}"
+netns_mounts_under_state_dir = true
+restrict_oom_score_adj = true
+disable_apparmor = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "{plugins}"
+conf_dir = "{disk}/cni"
+"""  # noqa: E501 -- one list in one line is what version 2 of the format wants
+
+KUBE_PROXY = """\
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+clientConnection: {{kubeconfig: {kubeconfig}}}
+mode: nftables
+clusterCIDR: {pods}
+hostnameOverride: {name}
+conntrack: {{maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}}
+"""
+
+# A lease of 8 s is renewed every 2 s: with the control plane's grace period a dead node is NotReady after about 16 s, not
+# 50. The defaults only make the tests wait. The API is open to whoever reaches the node: only this run does.
+KUBELET = """\
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication: {{anonymous: {{enabled: true}}, webhook: {{enabled: false}}}}
+authorization: {{mode: AlwaysAllow}}
+containerRuntimeEndpoint: unix://{state}/containerd.sock
+cgroupDriver: cgroupfs
+cgroupRoot: /{cgroup}
+enforceNodeAllocatable: []
+failSwapOn: false
+failCgroupV1: false
+syncFrequency: 1s
+nodeStatusUpdateFrequency: 2s
+nodeLeaseDurationSeconds: 8
+imageGCHighThresholdPercent: 100
+evictionHard: {{}}
+podLogsDir: {disk}/pod-logs
+localStorageCapacityIsolation: false
+resolvConf: ""
+"""
+
+
+@dataclass(frozen=True)
+class Kubeconfigs:
+    """Paths of what a node's two clients of the API server use."""
+
+    kubelet: Path
+    kube_proxy: Path
+
+
+@dataclass
+class Node:
+    """One node of the cluster. `spawn(name, argv)` starts a daemon in the node's namespace and group."""
+
+    place: Place
+    group: Group
+    disk: Path
+    state: Path
+    binaries: Path
+    kubeconfigs: Kubeconfigs
+    spawn: Callable[[str, list[str]], None]
+    until: Callable[[Callable[[], bool], str, float], None]
+    powered: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.place.name
+
+    def boot(self, images: Sequence[Path] = ()) -> None:
+        """Starts the three daemons; kubelet and kube-proxy find the rest by themselves."""
+        for folder in (self.disk / "cni", self.disk / "kubelet", self.state):
+            folder.mkdir(parents=True, exist_ok=True)
+        for group in (self.group, self.group.child("daemons")):
+            group.make()
+        self._write_settings()
+        self.spawn("containerd", ["containerd", "--config", f"{self.disk}/containerd.toml"])
+        self.until(self._containerd_answers, f"containerd on {self.name}", 30)
+        self.load_images(images)
+        self.spawn("kube-proxy", [f"{self.binaries}/kube-proxy", f"--config={self.disk}/kube-proxy.yaml", "--v=1"])
+        self.spawn("kubelet", [
+            f"{self.binaries}/kubelet", f"--config={self.disk}/kubelet.yaml", f"--kubeconfig={self.kubeconfigs.kubelet}",
+            f"--hostname-override={self.name}", f"--root-dir={self.disk}/kubelet", f"--cert-dir={self.disk}/pki",
+            f"--node-ip={self.place.address}", "--v=2",
+        ])  # fmt: skip
+        self.powered = True
+
+    def halt(self) -> None:
+        """Everything that runs ends at once, and what a machine has in memory is gone: mounts, sockets, leases of pods."""
+        self.group.kill()
+        unmount_below(self.state, self.disk)
+        for address in self.state.glob("containerd/io.containerd.runtime.v2.task/*/*/address"):
+            Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
+        shutil.rmtree(self.state, ignore_errors=True)
+        shutil.rmtree(self.disk / "ipam", ignore_errors=True)
+        self.powered = False
+
+    def load_images(self, archives: Sequence[Path]) -> None:
+        """Docker archives, as buildah writes them."""
+        for archive in archives:
+            run([*self._ctr(), "images", "import", "--no-unpack", str(archive)])
+
+    def _ctr(self) -> list[str]:
+        return ["ctr", "--address", f"{self.state}/containerd.sock", "--namespace", "k8s.io"]
+
+    def _containerd_answers(self) -> bool:
+        try:
+            run([*self._ctr(), "version"])
+        except CommandFailed:
+            return False
+        return True
+
+    def _write_settings(self) -> None:
+        places = {
+            "disk": self.disk, "state": self.state, "cgroup": self.group.path, "name": self.name, "pause": PAUSE_IMAGE,
+            "plugins": CNI_PLUGINS, "pods": self.place.pods, "kubeconfig": self.kubeconfigs.kube_proxy,
+        }  # fmt: skip
+        for file, template in {
+            "containerd.toml": CONTAINERD,
+            "kubelet.yaml": KUBELET,
+            "kube-proxy.yaml": KUBE_PROXY,
+        }.items():
+            (self.disk / file).write_text(template.format(**places))
+        (self.disk / "cni" / "10-pods.conflist").write_text(json.dumps(self._pod_network()))
+
+    def _pod_network(self) -> dict[str, object]:
+        return {
+            "cniVersion": "1.0.0",
+            "name": "pods",
+            "plugins": [
+                {
+                    "type": "bridge",
+                    "bridge": "cni0",
+                    "isGateway": True,
+                    "ipMasq": False,
+                    "ipam": {
+                        "type": "host-local",
+                        "ranges": [[{"subnet": self.place.pods}]],
+                        "routes": [{"dst": "0.0.0.0/0"}],
+                        "dataDir": f"{self.disk}/ipam",
+                    },
+                },
+            ],
+        }
+
+
+def unmount_below(*folders: Path) -> None:
+    """Every mount at or below these folders, the innermost first."""
+    mounted = [Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines()]
+    for point in reversed(mounted):
+        if any(point.is_relative_to(folder) for folder in folders):
+            run(["umount", "--lazy", str(point)])

@@ -1,0 +1,103 @@
+"""What a run wrote down about itself before it made anything, so that a later run can clean up after a killed one.
+
+The only way by which anything left behind is found: one file per cluster below RUNS. Names are never searched for.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from e2e.cluster.groups import Group
+from e2e.cluster.network import Network
+from e2e.cluster.node import unmount_below
+
+# Short, because a unix socket's path has at most 107 characters; in memory, because so is all that it describes.
+RUNS = Path("/run/havip-clusters")
+FILE = "cluster.json"
+
+
+class Ownership(StrEnum):
+    """Who ends a cluster."""
+
+    RUN = "Run"  # the process that made it; if that is gone, whoever comes next
+    PERSON = "Person"  # `python -m e2e.cluster down`
+
+
+@dataclass
+class Record:
+    """One cluster on this machine."""
+
+    prefix: str
+    disk: str
+    owner: int
+    started: int  # of the owner, in clock ticks since boot: a process id is used again
+    ownership: Ownership = Ownership.RUN
+    kubeconfig: str = ""
+
+    @property
+    def state(self) -> Path:
+        return RUNS / self.prefix
+
+    @property
+    def group(self) -> Group:
+        return Group(self.prefix)
+
+    @property
+    def network(self) -> Network:
+        return Network(self.prefix)
+
+    def save(self) -> None:
+        self.state.mkdir(parents=True, exist_ok=True)
+        file = self.state / FILE
+        beside = file.with_suffix(".new")
+        beside.write_text(json.dumps(asdict(self)))
+        beside.replace(file)
+
+    def left_behind(self) -> bool:
+        """Nobody will end it: its process is gone, and no person asked to keep it."""
+        return self.ownership is Ownership.RUN and process_start(self.owner) != self.started
+
+    def erase(self) -> None:
+        """Ends and removes all of it; may be repeated after an interruption, the file goes last."""
+        self.group.kill()
+        unmount_below(self.state, Path(self.disk))
+        for address in self.state.glob("*/containerd/io.containerd.runtime.v2.task/*/*/address"):
+            Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
+        self.network.remove()
+        self.group.remove()
+        shutil.rmtree(self.disk, ignore_errors=True)
+        shutil.rmtree(self.state)
+
+
+def record_for_this_process(prefix: str, disk: Path) -> Record:
+    started = process_start(os.getpid())
+    assert started is not None
+    return Record(prefix=prefix, disk=str(disk), owner=os.getpid(), started=started)
+
+
+def recorded() -> Iterator[Record]:
+    """Every cluster of ours on this machine."""
+    for file in sorted(RUNS.glob(f"*/{FILE}")):
+        fields = json.loads(file.read_text())
+        yield Record(**{**fields, "ownership": Ownership(fields["ownership"])})
+
+
+def erase_left_behind() -> list[str]:
+    """Cleans up after runs that were killed; the prefixes it found."""
+    found = [record for record in recorded() if record.left_behind()]
+    for record in found:
+        record.erase()
+    return [record.prefix for record in found]
+
+
+def process_start(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot; None when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(text.rsplit(")", 1)[1].split()[19])
