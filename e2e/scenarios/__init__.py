@@ -1,0 +1,1 @@
+"""Faults and what must hold while they last: each test reads like a sentence and prints its figures."""
