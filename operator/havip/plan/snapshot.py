@@ -64,11 +64,17 @@ class SeenPool:
 
 @dataclass(frozen=True, slots=True)
 class SeenNode:
-    """A HAVipNode. `spec` is the truth for what was allocated; `status` None until its agent has spoken."""
+    """A HAVipNode. `spec` is the truth for what was allocated; `status` None until its agent has spoken.
+
+    `spec_written`, `status_written`: when the operator's spec and the agent's status last changed, by the API
+    server's clock (the managedFields entries); None = not known, which waits longer and never shorter.
+    """
 
     metadata: Metadata
     spec: NodeSpec
     status: NodeStatus | None
+    spec_written: datetime | None = None
+    status_written: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,8 @@ class Snapshot:
 
     `pool_documents`: name of a pool ConfigMap -> its `pool.json`. `daemon_sets`: class -> the digest it was applied
     with. `template_digest`: of the chart's node pod template. `api_server`: addresses of the API server.
-    `uninstalling`: the release is going away; release everything, make nothing.
+    `uninstalling`: the release is going away; release everything, make nothing. `unreadable`: HAVips that exist and
+    could not be read; what was allocated for them stays as it is.
     """
 
     now: datetime
@@ -117,3 +124,4 @@ class Snapshot:
     api_server: tuple[Address, ...] = ()
     credential_secrets: tuple[str, ...] = ()
     uninstalling: bool = False
+    unreadable: frozenset[Key] = frozenset()
