@@ -30,6 +30,7 @@ class Outcome(IntEnum):
     RESOLVED = 5
     HELD = 6
     GONE = 7
+    ADVERT = 8
 
 
 class Kind(Enum):

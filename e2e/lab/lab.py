@@ -158,6 +158,7 @@ class Lab:
             self._respond(server, FIRST_SERVER + index, SERVER_PORT)
         self.observer = Observer(
             [(node.number, node.network) for node in self.nodes],
+            self.fabric,
             network=watcher,
             record=self.record,
             file=self.folder / "observer.records",

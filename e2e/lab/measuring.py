@@ -137,12 +137,20 @@ class Observer(_Program):
     """Watches who holds which address, for the whole life of a lab."""
 
     def __init__(
-        self, nodes: Sequence[tuple[int, Namespace]], *, network: Namespace, record: RunRecord, file: Path
+        self,
+        nodes: Sequence[tuple[int, Namespace]],
+        fabric: Namespace,
+        *,
+        network: Namespace,
+        record: RunRecord,
+        file: Path,
     ) -> None:
-        words = [str(compiled("observer")), str(file), *(f"{number}={node.path}" for number, node in nodes)]
+        words = [str(compiled("observer")), str(file), str(fabric.path)]
+        words += [f"{number}={node.path}" for number, node in nodes]
         super().__init__(words, network=network, record=record, file=file)
         self.addresses: list[str] = []
         self._held: dict[int, set[int]] = {}
+        self._priorities: dict[tuple[int, int], int] = {}
         self._looked_at = 0
         self._unplugged: list[tuple[int, int, int | None]] = []
 
@@ -175,15 +183,37 @@ class Observer(_Program):
         out = [(node, Stretch(start, far if end is None else end)) for node, start, end in self._unplugged]
         return HolderHistory(self.addresses, self.records(), unplugged=out)
 
-    def holders(self, address: str) -> tuple[int, ...]:
-        """The reachable nodes that hold the address according to the newest records, without waiting for more."""
+    def _look(self) -> None:
         records = self.records()
         for record in records[self._looked_at :]:
             if record.outcome is Outcome.HELD:
                 self._held.setdefault(record.stream, set()).add(record.node)
             elif record.outcome is Outcome.GONE:
                 self._held.setdefault(record.stream, set()).discard(record.node)
+            elif record.outcome is Outcome.ADVERT:
+                self._priorities[record.node, record.stream] = record.detail
         self._looked_at = len(records)
+
+    def priority(self, number: int, virtual_router_id: int) -> int | None:
+        """The priority in the node's newest adverts for a VRID; None when it never sent one."""
+        self._look()
+        return self._priorities.get((number, virtual_router_id))
+
+    def wait_priority(self, number: int, virtual_router_id: int, wanted: int, *, seconds: float = 10.0) -> None:
+        """Wait until the node's adverts carry that priority."""
+
+        def look() -> bool | None:
+            return self.priority(number, virtual_router_id) == wanted or None
+
+        try:
+            wait_for("priority", look, watch=self.file, seconds=seconds)
+        except NotInTime:
+            has = self.priority(number, virtual_router_id)
+            raise NotInTime(f"n{number} advertises {has}, not {wanted}, after {seconds} s") from None
+
+    def holders(self, address: str) -> tuple[int, ...]:
+        """The reachable nodes that hold the address according to the newest records, without waiting for more."""
+        self._look()
         out = {node for node, _, end in self._unplugged if end is None}
         return tuple(sorted(self._held.get(self.addresses.index(address), set()) - out))
 

@@ -1,6 +1,7 @@
 /* Sees who holds an address, in two independent ways: what the nodes' kernels say, and who answers on the wire.
+ * And the priority in every node's adverts, which says what the election knows and no status does.
  *
- * usage: observer FILE NODE=NETNS...          NODE = the number records carry, NETNS = path of its namespace
+ * usage: observer FILE FABRIC NODE=NETNS...   NODE = the number records carry, NETNS and FABRIC = paths of namespaces
  * Commands on standard input, a line each:    watch ADDRESS SPACING_US     the next number is that address's index
  *
  * It asks by ARP and neighbour solicitation from a port of its own: answers to the client would repair the very
@@ -12,6 +13,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/rtnetlink.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -24,7 +26,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-enum { NODES = 16, WATCHED = 512 };
+enum { NODES = 16, WATCHED = 512, VRRP = 112 };
 
 struct watched {
     int family;
@@ -34,7 +36,8 @@ struct watched {
 };
 
 static struct watched watched[WATCHED];
-static int watched_count, node_count, wire_fd, device;
+static int watched_count, node_count, wire_fd, adverts_fd, device;
+static uint16_t last_priority[256][256]; /* by the last octet of the sender's MAC, and VRID */
 static struct { int number, fd; } nodes[NODES];
 static uint8_t our_mac[6], our_v4[4], our_v6[16];
 
@@ -48,25 +51,77 @@ static int find(int family, const void *address)
     return -1;
 }
 
-/* A netlink socket that lives in the node's namespace while we stay in ours. */
-static int listen_in(const char *path)
+/* A socket that lives in another namespace while we stay in ours. */
+static int socket_in(const char *path, int family, int protocol)
 {
-    int home = open("/proc/self/ns/net", O_RDONLY), there = open(path, O_RDONLY), size = 4 << 20;
+    int home = open("/proc/self/ns/net", O_RDONLY), there = open(path, O_RDONLY);
     if (there < 0 || setns(there, CLONE_NEWNET)) {
         perror(path);
         exit(1);
     }
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
+    int fd = socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+    if (fd < 0 || setns(home, CLONE_NEWNET)) {
+        perror("observer: socket");
+        exit(1);
+    }
+    close(home);
+    close(there);
+    return fd;
+}
+
+static int kernel_socket(const char *path)
+{
+    int size = 4 << 20, fd = socket_in(path, AF_NETLINK, NETLINK_ROUTE);
     struct sockaddr_nl groups = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR};
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
     if (bind(fd, (void *)&groups, sizeof groups)) {
         perror("observer: netlink");
         exit(1);
     }
-    setns(home, CLONE_NEWNET);
-    close(home);
-    close(there);
     return fd;
+}
+
+/* Sees frames on every port of the fabric, VRRP only: the rest is a hundred times as many. */
+static int adverts_socket(const char *fabric)
+{
+    struct sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETHERTYPE_IP, 0, 2),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 23),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VRRP, 3, 4),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETHERTYPE_IPV6, 0, 3),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 20),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VRRP, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 256),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog filter = {sizeof program / sizeof *program, program};
+    int fd = socket_in(fabric, AF_PACKET, htons(ETH_P_ALL));
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter)) {
+        perror("observer: filter");
+        exit(1);
+    }
+    return fd;
+}
+
+static void adverts_news(void)
+{
+    uint8_t frame[256];
+    struct sockaddr_ll from;
+    socklen_t size = sizeof from;
+    ssize_t got;
+    while ((got = recvfrom(adverts_fd, frame, sizeof frame, 0, (void *)&from, &size)) > 0) {
+        size_t skip = sizeof(struct ether_header);
+        skip += frame[13] == (ETHERTYPE_IP & 0xff) ? (frame[skip] & 15) * 4 : 40;
+        if (from.sll_pkttype == PACKET_OUTGOING || got < (ssize_t)skip + 3)
+            continue; /* each frame passes two ports; it counts where it comes in */
+        uint8_t sender = frame[11], vrid = frame[skip + 1], priority = frame[skip + 2];
+        if (last_priority[sender][vrid] == priority + 1)
+            continue;
+        last_priority[sender][vrid] = priority + 1; /* 0 = none so far; 255 cannot be ours */
+        write_record((struct record){
+            .at_ns = now_ns(), .stream = vrid, .node = sender, .outcome = ADVERT, .detail = priority});
+    }
 }
 
 static void dump(int fd)
@@ -265,23 +320,24 @@ static void commands(void)
 
 int main(int count, char **words)
 {
-    if (count < 2 || count - 2 > NODES)
+    if (count < 3 || count - 3 > NODES)
         return 2;
     open_records(words[1]);
     fcntl(0, F_SETFL, O_NONBLOCK);
     our_own_addresses();
     wire_fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, htons(ETH_P_ALL));
-    for (int i = 2; i < count; i++, node_count++) {
+    adverts_fd = adverts_socket(words[2]);
+    for (int i = 3; i < count; i++, node_count++) {
         char *path = strchr(words[i], '=');
         if (!path)
             return 2;
         nodes[node_count].number = atoi(words[i]);
-        nodes[node_count].fd = listen_in(path + 1);
+        nodes[node_count].fd = kernel_socket(path + 1);
     }
     real_time(50);
-    struct pollfd polled[NODES + 2] = {{0, POLLIN, 0}, {wire_fd, POLLIN, 0}};
+    struct pollfd polled[NODES + 3] = {{0, POLLIN, 0}, {wire_fd, POLLIN, 0}, {adverts_fd, POLLIN, 0}};
     for (int i = 0; i < node_count; i++)
-        polled[i + 2] = (struct pollfd){nodes[i].fd, POLLIN, 0};
+        polled[i + 3] = (struct pollfd){nodes[i].fd, POLLIN, 0};
     int64_t flush_ns = 0;
     for (;;) {
         int64_t now = now_ns(), next = now + 10000000;
@@ -302,13 +358,15 @@ int main(int count, char **words)
         }
         int64_t rest = next - now_ns();
         struct timespec wait = {0, rest > 0 ? rest : 0};
-        ppoll(polled, node_count + 2, &wait, NULL);
+        ppoll(polled, node_count + 3, &wait, NULL);
         if (polled[0].revents)
             commands();
         if (polled[1].revents)
             wire_news();
+        if (polled[2].revents)
+            adverts_news();
         for (int i = 0; i < node_count; i++)
-            if (polled[i + 2].revents)
+            if (polled[i + 3].revents)
                 kernel_news(i);
     }
 }

@@ -1,0 +1,1 @@
+"""Figures: what was promised, what was measured, by which command, on which machine."""
