@@ -176,6 +176,11 @@ class Observer(_Program):
             (node, start, moment if node == number and end is None else end) for node, start, end in self._unplugged
         ]
 
+    @property
+    def out(self) -> set[int]:
+        """The nodes whose cable is out."""
+        return {node for node, _, end in self._unplugged if end is None}
+
     def history(self) -> HolderHistory:
         """Everything up to now."""
         self.wait_resolved(now())
@@ -214,8 +219,7 @@ class Observer(_Program):
     def holders(self, address: str) -> tuple[int, ...]:
         """The reachable nodes that hold the address according to the newest records, without waiting for more."""
         self._look()
-        out = {node for node, _, end in self._unplugged if end is None}
-        return tuple(sorted(self._held.get(self.addresses.index(address), set()) - out))
+        return tuple(sorted(self._held.get(self.addresses.index(address), set()) - self.out))
 
     def wait_holders(self, address: str, *numbers: int, seconds: float = 10.0) -> None:
         """Wait until exactly these nodes hold the address."""

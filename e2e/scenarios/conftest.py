@@ -1,0 +1,82 @@
+"""The labs that scenarios run in, one per module, and what is shown of them when a scenario fails.
+
+A scenario gets HAVips nobody had before (address and VRID), so that nothing of the one before it can help or hurt it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from e2e.lab import Lab, Part, Vip
+
+_LABS = pytest.StashKey[Lab]()
+_numbers = itertools.count(1)
+
+NewVip = Callable[..., Vip]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name.startswith("test_lab_"):
+            item.add_marker(pytest.mark.lab)
+
+
+@pytest.fixture(scope="module")
+def three_nodes(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Three nodes with running pods that hold nothing yet."""
+    with Lab(3) as lab:
+        request.node.stash[_LABS] = lab
+        lab.declare()
+        lab.start()
+        yield lab
+
+
+@pytest.fixture
+def lab(three_nodes: Lab) -> Iterator[Lab]:
+    """The module's lab, healed after each scenario."""
+    yield three_nodes
+    heal(three_nodes)
+
+
+@pytest.fixture
+def new_vip() -> NewVip:
+    """Makes HAVips with a VRID and an address of their own."""
+    return fresh_vip
+
+
+def fresh_vip(**wanted: Any) -> Vip:
+    """IPv4 on 10.77.0.<x>; `v6=True` IPv6 only, `dual=True` both."""
+    number = next(_numbers) % 100 + 1
+    four, six = f"10.77.0.{120 + number}", f"fd77::{1000 + number}"
+    both, only_six = wanted.pop("dual", False), wanted.pop("v6", False)
+    addresses = (four, six) if both else (six,) if only_six else (four,)
+    return Vip(addresses, number, **{"preferred": ("n1", "n2", "n3"), **wanted})
+
+
+def heal(lab: Lab) -> None:
+    """Every node on, every cable in, every process running."""
+    for node in lab.nodes:
+        if not node.powered:
+            node.power_on(start=False)
+        elif node.number in lab.observer.out:
+            node.link_up()
+        for pod in node.pods.values():
+            for part in (Part.AGENT, Part.HAPROXY, Part.KEEPER):
+                if not pod.running:
+                    pod.start()
+                container = pod.running.get(part)
+                if container is None or not container.running:
+                    pod.start_part(part)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A failed scenario shows what the processes of its lab said."""
+    report: pytest.TestReport = yield  # type: ignore[misc,assignment]  # pluggy sends the result
+    if report.failed and (module := item.getparent(pytest.Module)) is not None and _LABS in module.stash:
+        report.sections.append(("the lab's processes", module.stash[_LABS].logs()))
+    return report  # type: ignore[return-value]  # as pluggy wants it
