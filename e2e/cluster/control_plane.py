@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -184,6 +185,13 @@ class ControlPlane:
         path.write_text(json.dumps(self._kubeconfig_body(user, certificate, key)))
         self._kubeconfigs[user] = path
         return path
+
+    def tls(self, user: str = "admin") -> ssl.SSLContext:
+        """For clients that speak HTTP themselves: trusts this API server and is `user` (see `kubeconfig`)."""
+        path = self.kubeconfig(user)
+        context = ssl.create_default_context(cadata=self.authority.certificate.decode())
+        context.load_cert_chain(path.with_suffix(".crt"), path.with_suffix(".key"))
+        return context
 
     def kubectl(self, *arguments: str, input: str | None = None, user: str = "admin") -> str:
         """What kubectl printed. Raises `KubectlError` with what it complained about."""

@@ -27,7 +27,8 @@ def api_server() -> Iterator[ControlPlane]:
 @pytest.fixture(scope="session")
 def admin(api_server: ControlPlane) -> Iterator[kubernetes.client.ApiClient]:
     """The official client as a cluster administrator."""
-    with kubernetes.config.new_client_from_config(str(api_server.kubeconfig())) as client:
+    config = str(api_server.kubeconfig())
+    with kubernetes.config.new_client_from_config(config) as client:  # type: ignore[no-untyped-call]  # the package has no types here
         yield client
 
 

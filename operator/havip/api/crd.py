@@ -16,6 +16,10 @@ from havip.api.v1alpha1.text import CLASS_NAME_LENGTH, NAME_LENGTH
 from havip.model.keys import GROUP, VERSION
 
 
+# Not "havip": that is a kind's own name too, and `kubectl get havip web` would then mean four kinds and refuse.
+_CATEGORY = "havip-operator"
+
+
 class Scope(StrEnum):
     CLUSTER = "Cluster"
     NAMESPACED = "Namespaced"
@@ -166,7 +170,7 @@ def definition(kind: Kind) -> dict[str, Any]:
                 "plural": kind.plural,
                 "singular": kind.name.lower(),
                 "shortNames": [kind.short_name],
-                "categories": ["havip"],
+                "categories": [_CATEGORY],
             },
             "versions": [_version(kind)],
         },

@@ -10,15 +10,17 @@ from pydantic import Field
 from havip.api.schema import ListType, Model, Rule, Rules, exactly_one, immutable
 from havip.api.v1alpha1.conditions import Conditions
 from havip.api.v1alpha1.text import (
-    LABEL_KEY,
-    LABEL_VALUE,
+    LABEL_KEY_MESSAGE,
     Count,
     Generation,
     Int32,
     InterfaceName,
     Label,
+    LabelKey,
+    LabelValue,
     NetworkRange,
     Port,
+    label_key,
 )
 
 DEFAULT_CLASS_ANNOTATION = "havip.dev/is-default-class"
@@ -34,17 +36,9 @@ class LabelSelector(Model):
     """Objects that carry all of these labels."""
 
     match_labels: Annotated[
-        dict[str, Annotated[str, Field(max_length=63, pattern=LABEL_VALUE)]],
+        dict[str, LabelValue],
         Field(min_length=1, max_length=16),
-        Rules(
-            (
-                Rule(
-                    f"self.all(key, key.size() <= 317 && key.matches('{LABEL_KEY}'))",
-                    "must have label keys such as example.com/edge: an optional DNS prefix with '/', then at most 63"
-                    " letters, digits, '-', '_' or '.'",
-                ),
-            )
-        ),
+        Rules((Rule(f"self.all(key, {label_key('key')})", LABEL_KEY_MESSAGE),)),
     ]
     """Label keys and the values they must have; all must match."""
 
@@ -76,11 +70,11 @@ class Toleration(Model):
         ),
     )
 
-    key: Annotated[str, Field(min_length=1, max_length=317, pattern=LABEL_KEY)] | None = None
+    key: LabelKey | None = None
     """The taint's key; absent with operator Exists tolerates every taint."""
     operator: TolerationOperator = TolerationOperator.EQUAL
     """Exists: any value of the key. Equal: the value below."""
-    value: Annotated[str, Field(max_length=63, pattern=LABEL_VALUE)] | None = None
+    value: LabelValue | None = None
     """The taint's value, with operator Equal."""
     effect: TaintEffect | None = None
     """The taint's effect; absent means every effect."""

@@ -17,8 +17,8 @@ Int32 = Extra((("format", "int32"),))
 Int64 = Extra((("format", "int64"),))
 _LABEL = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 _SUBDOMAIN = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
-LABEL_VALUE = "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
-LABEL_KEY = "^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
+_LABEL_VALUE = "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
+_LABEL_KEY = "^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 
 NAME_LENGTH = 63
 """Longest name of a HAVip or BackendPool: `<namespace>.<name>` has to stay an object name."""
@@ -73,6 +73,31 @@ NodeName = Annotated[
                 f"self.matches('{_SUBDOMAIN}')",
                 "must be a node's name: at most 253 lower-case letters, digits, '-' or '.', beginning and ending with"
                 " a letter or digit",
+            ),
+        )
+    ),
+]
+LABEL_KEY_MESSAGE = (
+    "must be a label key such as example.com/edge: an optional DNS prefix with '/', then at most 63 letters, digits,"
+    " '-', '_' or '.'"
+)
+
+
+def label_key(name: str) -> str:
+    """CEL: the string called `name` is a label's key."""
+    return f"{name}.size() <= 317 && {name}.matches('{_LABEL_KEY}')"
+
+
+LabelKey = Annotated[str, Field(min_length=1, max_length=317), Rules((Rule(label_key("self"), LABEL_KEY_MESSAGE),))]
+LabelValue = Annotated[
+    str,
+    Field(max_length=63),
+    Rules(
+        (
+            Rule(
+                f"self.matches('{_LABEL_VALUE}')",
+                "must be a label's value: at most 63 letters, digits, '-', '_' or '.', beginning and ending with a"
+                " letter or digit, or nothing",
             ),
         )
     ),
