@@ -1,0 +1,308 @@
+"""Holds the addresses: turns what the kernel, keepalived and the counters say into facts, and acts on them.
+
+What is done here is cheap and happens at once: track files, lifetimes, removal of what must not stay, the
+announcements. Files and processes of keepalived belong to `havip.keeper.applying`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from havip.keeper import lifetime
+from havip.keeper.announce import REPEATS, Announcer
+from havip.keeper.filter import AdvertFilter
+from havip.keeper.keepalived.dump import Running
+from havip.keeper.keepalived.notify import Notification, Vrrp
+from havip.keeper.keepalived.render import Paths
+from havip.keeper.netlink import AddressEvent, Event, KernelAddress, LinkEvent, Netlink, NetlinkError
+from havip.keeper.verdict import TOLERATED_SECONDS, Reason
+from havip.keeper.vip import Surroundings, Vip
+from havip.model.address import Address
+from havip.model.election import Timing
+
+_log = logging.getLogger(__name__)
+
+
+def wall_clock() -> str:
+    """RFC 3339 in UTC with milliseconds; for people, never to measure with."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Holding:
+    """Every VIP that keepalived runs here. `changed` is called when a state may be another one."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        netlink: Netlink,
+        advert_filter: AdvertFilter,
+        handover_seconds: float,
+        changed: Callable[[], None],
+    ) -> None:
+        self._paths = paths
+        self._netlink = netlink
+        self._filter = advert_filter
+        self.handover_seconds = handover_seconds
+        self._changed = changed
+        self._written: dict[str, int] = {}
+        self._interface = 0
+        self._announcer = Announcer("lo")
+        self.vips: dict[str, Vip] = {}
+        self.link_up = True
+        self.track_healthy = True
+        self.stopping = False
+        self._renewed = 0.0
+
+    # What is there
+
+    def use_interface(self, name: str, index: int) -> None:
+        self._announcer = Announcer(name)
+        self._interface = index
+        self.link_up = True
+
+    def put(self, vips: Mapping[str, Vip]) -> None:
+        """These are the VIPs from now on; the kernel is asked which of their addresses are here."""
+        for name in self.vips.keys() - vips.keys():
+            self._forget(name)
+        self.vips = dict(vips)
+        self.resync_addresses()
+
+    def _forget(self, name: str) -> None:
+        """keepalived no longer runs it: what it left behind goes, if it was ours."""
+        vip = self.vips[name]
+        self._remove(vip, [known for address, known in vip.kernel.items() if address in vip.given])
+        self._written.pop(name, None)
+        (Path(self._paths.tracks) / name).unlink(missing_ok=True)
+
+    def _owner(self, address: Address) -> Vip | None:
+        return next((vip for vip in self.vips.values() if address in vip.instance.addresses), None)
+
+    def resync_addresses(self) -> None:
+        """The kernel's whole truth instead of events."""
+        here = {known.address: known for known in self._netlink.addresses() if known.interface == self._interface}
+        for vip in self.vips.values():
+            vip.kernel = {address: here[address] for address in vip.instance.addresses if address in here}
+            vip.given &= vip.kernel.keys()
+            if vip.started is None:
+                # An address with a lifetime before keepalived runs is what a keeper before us held.
+                self._remove(vip, [known for known in vip.kernel.values() if known.finite])
+
+    # What is heard
+
+    def hear_kernel(self, events: Iterable[Event] | None) -> None:
+        """Events of the kernel; None = some were lost."""
+        if events is None:
+            self.resync_addresses()
+            self.look_at(self.vips.values())
+            return
+        touched: dict[str, Vip] = {}
+        for event in events:
+            if isinstance(event, LinkEvent):
+                if event.interface == self._interface and event.up != self.link_up:
+                    self.link_up = event.up
+                    touched.update(self.vips)
+            elif event.known.interface == self._interface:
+                vip = self._owner(event.known.address)
+                if vip is not None and self._hear_address(vip, event):
+                    touched[vip.name] = vip
+        if touched:
+            self.look_at(touched.values())
+
+    def _hear_address(self, vip: Vip, event: AddressEvent) -> bool:
+        """True = it came or went; a renewed lifetime is no news."""
+        address = event.known.address
+        if not event.there:
+            vip.given.discard(address)
+            return vip.kernel.pop(address, None) is not None
+        new = address not in vip.kernel
+        vip.kernel[address] = event.known
+        if new and event.known.finite and not vip.master:
+            # Our own renewal crossed keepalived's removal, and the kernel made the address anew.
+            self._remove(vip, [event.known])
+        return new
+
+    def hear_keepalived(self, notifications: Iterable[Notification]) -> None:
+        """Hints from the FIFO."""
+        touched: dict[str, Vip] = {}
+        for notification in notifications:
+            vip = self.vips.get(notification.name)
+            if vip is not None and notification.state is not None and vip.vrrp is not notification.state:
+                vip.vrrp = notification.state
+                touched[vip.name] = vip
+        if touched:
+            self.look_at(touched.values())
+
+    def hear_dump(self, running: Mapping[str, Running]) -> None:
+        """What keepalived says it runs."""
+        for name, vip in self.vips.items():
+            found = running.get(name)
+            if found is not None and found.state is not Vrrp.INIT:
+                vip.vrrp = found.state
+                vip.died = False
+        self.look_at(self.vips.values())
+
+    def started(self, names: Iterable[str]) -> None:
+        """keepalived runs these since now."""
+        now = time.monotonic()
+        for name in names:
+            vip = self.vips.get(name)
+            if vip is not None and vip.started is None:
+                vip.started = now
+
+    def keepalived_died(self) -> None:
+        """Its addresses go at once, and with them the bonus: a peer takes over."""
+        for vip in self.vips.values():
+            self._remove(vip, [known for address, known in vip.kernel.items() if address in vip.given or vip.master])
+            vip.vrrp = None
+            vip.started = None
+            vip.died = True
+            self._filter.adverts.forget(vip.instance.virtual_router_id)
+        self.look_at(self.vips.values())
+
+    # What is done
+
+    def look_at(self, vips: Iterable[Vip]) -> None:
+        """Judges these VIPs anew: their states, track files and what follows from them."""
+        now = time.monotonic()
+        for vip in tuple(vips):
+            taken_over = vip.note_held(now)
+            around = self._surroundings(vip, now)
+            vip.look(around)
+            if taken_over:
+                self._taken_over(vip, now)
+            self._write_track(vip, vip.track_value(around))
+        self._changed()
+
+    def _surroundings(self, vip: Vip, now: float) -> Surroundings:
+        return Surroundings(
+            now=now,
+            wall=wall_clock(),
+            handover_seconds=self.handover_seconds,
+            stopping=self.stopping,
+            track_healthy=self.track_healthy,
+            link_up=self.link_up,
+            heard=self._heard(vip, now),
+        )
+
+    def _heard(self, vip: Vip, now: float) -> tuple[str, ...]:
+        timing = vip.rendered.timing
+        interval = timing.advert_interval_ms / 1000
+        moment = now - max((timing.missed_adverts + 1) * interval, 3 * lifetime.SAMPLE_SECONDS)
+        if vip.held_since is not None:
+            # The one before us may say a last word, and it is sampled a little later.
+            moment = max(moment, vip.held_since + 2 * interval + lifetime.SAMPLE_SECONDS)
+        return self._filter.adverts.heard_since(vip.instance.virtual_router_id, moment)
+
+    def _write_track(self, vip: Vip, value: int) -> None:
+        if self._written.get(vip.name) == value:
+            return
+        # keepalived reads when a file was moved there; written in place it might read it empty, which is 0.
+        temporary = Path(self._paths.temporary) / vip.name
+        temporary.write_text(f"{value}\n", "ascii")
+        temporary.replace(Path(self._paths.tracks) / vip.name)
+        self._written[vip.name] = value
+
+    def _taken_over(self, vip: Vip, now: float) -> None:
+        vip.outage_ms = self._outage(vip, now)
+        self._renew([vip])
+        for delay in REPEATS:
+            asyncio.get_running_loop().call_later(delay, self._announce_if_held, vip)
+        _log.info("%s: active, outage %s ms", vip.instance.havip, vip.outage_ms)
+
+    def _outage(self, vip: Vip, now: float) -> int | None:
+        """Milliseconds since the one before us was heard; None = nobody was, or it served until now."""
+        heard = self._filter.last_heard(vip.instance.virtual_router_id, now)
+        served = max((moment for moment in (heard, vip.last_held) if moment is not None), default=None)
+        if served is None:
+            return None
+        silence = now - served
+        timing = vip.rendered.timing
+        in_order = silence < timing.advert_interval_ms * (timing.missed_adverts - 1) / 1000
+        return None if in_order else round(silence * 1000)
+
+    def announce(self, vip: Vip) -> None:
+        """Says again where the address is, now and a few times more."""
+        for delay in (0.0, *REPEATS):
+            asyncio.get_running_loop().call_later(delay, self._announce_if_held, vip)
+
+    def _announce_if_held(self, vip: Vip) -> None:
+        if vip.held_since is not None and self.vips.get(vip.name) is vip:
+            self._announcer.announce(vip.instance.addresses)
+
+    def tick(self, *, frozen: bool) -> None:
+        """Four times a second: evidence, lifetimes, what has lasted too long."""
+        now = time.monotonic()
+        self._filter.sample(now)
+        if now - self._renewed >= lifetime.RENEW_SECONDS - lifetime.SAMPLE_SECONDS / 2:
+            self._renewed = now
+            if not frozen:
+                self._renew(vip for vip in self.vips.values() if vip.held_since is not None and self.speaks(vip, now))
+        for vip in self.vips.values():
+            self._act_on_contradiction(vip, now, frozen=frozen)
+        self.look_at(self.vips.values())
+
+    def speaks(self, vip: Vip, now: float) -> bool:
+        """Whether its adverts leave: the evidence for renewing."""
+        seconds = lifetime.evidence_seconds(vip.rendered.timing)
+        return self._filter.adverts.sent_within(vip.instance.virtual_router_id, seconds, now)
+
+    def silent(self) -> bool:
+        """Whether an address is held here and its adverts do not leave: the peers are taking over."""
+        now = time.monotonic()
+        return any(vip.master and vip.instance.peers and not self.speaks(vip, now) for vip in self.vips.values())
+
+    def _renew(self, vips: Iterable[Vip]) -> None:
+        known = [(vip, address) for vip in vips for address in vip.kernel.values()]
+        if not known:
+            return
+        try:
+            self._netlink.renew(lifetime.lifetime(address) for _vip, address in known)
+        except (NetlinkError, TimeoutError) as error:
+            _log.error("lifetimes cannot be renewed: %s", error)
+            return
+        for vip, address in known:
+            vip.given.add(address.address)
+
+    def _act_on_contradiction(self, vip: Vip, now: float, *, frozen: bool) -> None:
+        lasts = vip.disagreeing_since is not None and now - vip.disagreeing_since >= TOLERATED_SECONDS
+        if lasts and vip.master and now >= vip.benched_until:
+            _log.warning("%s: keepalived is master, the address is not in the kernel", vip.instance.havip)
+            vip.bench(Reason.ADDRESS_MISSING, now)
+        elif lasts and not vip.master and vip.given:
+            _log.warning("%s: an address that we held was left behind, removing it", vip.instance.havip)
+            self._remove(vip, [known for address, known in vip.kernel.items() if address in vip.given])
+        if not frozen and not self._filter.trouble and self._mute_for(vip, now) > lifetime.VALID_SECONDS:
+            _log.warning("%s: no advert leaves this node, standing back", vip.instance.havip)
+            vip.bench(Reason.ADVERTS_NOT_LEAVING, now)
+
+    def _mute_for(self, vip: Vip, now: float) -> float:
+        """Seconds that the address is held here without an advert leaving."""
+        if vip.held_since is None:
+            return 0.0
+        return now - max(vip.held_since, self._filter.adverts.last_sent(vip.instance.virtual_router_id))
+
+    def _remove(self, vip: Vip, addresses: list[KernelAddress]) -> None:
+        if not addresses:
+            return
+        try:
+            self._netlink.remove(addresses)
+        except (NetlinkError, TimeoutError) as error:
+            _log.error("%s: an address cannot be removed: %s", vip.instance.havip, error)
+            return
+        for known in addresses:
+            vip.kernel.pop(known.address, None)
+            vip.given.discard(known.address)
+
+    def detection_seconds(self) -> float:
+        """The longest time that the peers of any VIP need to take over; 0 without peers."""
+        return max((_detection(vip.rendered.timing) for vip in self.vips.values() if vip.instance.peers), default=0.0)
+
+
+def _detection(timing: Timing) -> float:
+    return timing.advert_interval_ms * timing.missed_adverts / 1000

@@ -1,0 +1,1 @@
+"""keepalived from outside: its file, its check, its process, what it says."""

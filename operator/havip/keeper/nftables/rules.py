@@ -1,0 +1,121 @@
+"""The text of the keeper's table, and what its counters say. Pure.
+
+Only adverts of *our* VRIDs are looked at: a table that dropped protocol 112 from strangers made another
+class's standby MASTER at once (measured), and the control plane may run its own keepalived on the node.
+Two forged adverts a second take an unprotected pair down; from a stranger they end here.
+
+The form `ip protocol 112 @th,8,8` is deliberate: `meta l4proto 112 @th,8,8` aborts nftables 1.0.6 when
+somebody lists it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from havip.model.address import Address
+from havip.model.election import Instance
+
+REMEMBERED_SECONDS = 3600
+"""How long the kernel remembers when a peer was last heard; its resolution is one tick of the kernel (4 ms)."""
+
+_EXPIRES = re.compile(r"expires ((?:\d+[a-z]+)+)")
+_PART = re.compile(r"(\d+)(ms|[dhms])")
+_MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_FAMILY = {4: ("ip", "ip protocol", "ipv4_addr"), 6: ("ip6", "ip6 nexthdr", "ipv6_addr")}
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One VRID of ours: the family of its adverts and who may send them, `(node, address)`."""
+
+    virtual_router_id: int
+    version: int
+    peers: tuple[tuple[str, Address], ...]
+
+    @classmethod
+    def of(cls, instance: Instance) -> Watched:
+        peers = tuple((peer.node, peer.address) for peer in instance.peers)
+        return cls(instance.virtual_router_id, instance.elected.version, peers)
+
+
+def table_name(class_name: str) -> str:
+    """A class name is a DNS label: it has no '_', so that two classes never share a table."""
+    return "havip_" + class_name.replace("-", "_")
+
+
+def table(name: str, watched: Iterable[Watched], *, owned: bool) -> str:
+    """Replaces the whole table in one transaction. `owned`: the kernel removes it when this process ends."""
+    entries = sorted(watched, key=lambda entry: entry.virtual_router_id)
+    lines = [f"table inet {name}", f"delete table inet {name}", f"table inet {name} {{"]
+    if owned:
+        lines.append("  flags owner;")
+    for entry in entries:
+        lines.extend(_objects(entry))
+    lines.extend(_hook("input", "from", entries))
+    lines.extend(_hook("output", "sent", entries))
+    lines.append("}")
+    return "\n".join(lines) + "\n"
+
+
+def remove(name: str) -> str:
+    return f"table inet {name}\ndelete table inet {name}\n"
+
+
+def list_counters(name: str) -> str:
+    return f"list counters table inet {name}"
+
+
+def list_heard(name: str, virtual_router_id: int) -> str:
+    return f"list set inet {name} heard_{virtual_router_id}"
+
+
+def _objects(entry: Watched) -> list[str]:
+    vrid = entry.virtual_router_id
+    family, _match, kind = _FAMILY[entry.version]
+    lines = [f"  counter sent_{vrid} {{ packets 0 bytes 0; }}"]
+    lines += [f"  counter from_{vrid}_{index} {{ packets 0 bytes 0; }}" for index in range(len(entry.peers))]
+    lines.append(f"  set heard_{vrid} {{ type {kind}; flags dynamic,timeout; timeout {REMEMBERED_SECONDS}s; size 8; }}")
+    lines.append(f"  chain from_{vrid} {{")
+    for index, (_node, address) in enumerate(entry.peers):
+        lines.append(
+            f"    {family} saddr {address} counter name from_{vrid}_{index}"
+            f" update @heard_{vrid} {{ {family} saddr }} accept"
+        )
+    lines += ["    drop", "  }", f"  chain sent_{vrid} {{", f"    counter name sent_{vrid}", "  }"]
+    return lines
+
+
+def _hook(hook: str, prefix: str, entries: list[Watched]) -> list[str]:
+    lines = [f"  chain {hook} {{", f"    type filter hook {hook} priority filter - 10; policy accept;"]
+    for version, (_family, match, _kind) in _FAMILY.items():
+        jumps = [
+            f"{entry.virtual_router_id} : goto {prefix}_{entry.virtual_router_id}"
+            for entry in entries
+            if entry.version == version
+        ]
+        if jumps:
+            lines.append(f"    {match} 112 @th,8,8 vmap {{ {', '.join(jumps)} }}")
+    lines.append("  }")
+    return lines
+
+
+def read_counters(output: str) -> dict[str, int]:
+    """Packets by counter name, from libnftables' JSON."""
+    found: dict[str, int] = {}
+    for item in json.loads(output).get("nftables", ()):
+        counter = item.get("counter")
+        if isinstance(counter, Mapping):
+            found[str(counter["name"])] = int(counter["packets"])
+    return found
+
+
+def milliseconds_since_heard(output: str) -> int | None:
+    """How long ago the latest peer was heard, from libnftables' text of a `heard_` set; None = not remembered."""
+    left = [
+        sum(int(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(text))
+        for text in _EXPIRES.findall(output)
+    ]
+    return REMEMBERED_SECONDS * 1000 - max(left) if left else None

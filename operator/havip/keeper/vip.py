@@ -1,0 +1,168 @@
+"""One VIP on this node: what is known of it from keepalived, the kernel and the counters. Holds facts, no effects.
+
+`look` turns the facts into the track file's value and the reported state. All times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from havip.keeper import handover, incumbency, verdict
+from havip.keeper.incumbency import Standing, Will
+from havip.keeper.keepalived.notify import Vrrp
+from havip.keeper.keepalived.render import Rendered
+from havip.keeper.netlink import KernelAddress
+from havip.keeper.verdict import Evidence, Reason, Verdict
+from havip.model.address import Address
+from havip.model.election import Instance
+from havip.model.report import InstanceReport
+
+BENCH_SECONDS = 5.0
+"""How long an instance stays in FAULT after this node proved unable to hold it, so that a peer serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is true for all VIPs of this node at one moment."""
+
+    now: float
+    wall: str
+    handover_seconds: float
+    stopping: bool
+    track_healthy: bool
+    link_up: bool
+    heard: tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Vip:
+    """Mutable; changed by `havip.keeper.holding` only."""
+
+    rendered: Rendered
+    vrrp: Vrrp | None = None
+    started: float | None = None
+    died: bool = False
+    leaving: bool = False
+    kernel: dict[Address, KernelAddress] = field(default_factory=dict)
+    given: set[Address] = field(default_factory=set)
+    """Addresses whose lifetime is ours: keepalived put them there and we renewed them."""
+    held_since: float | None = None
+    last_held: float | None = None
+    disagreeing_since: float | None = None
+    asked: float | None = None
+    switch_until: float = 0.0
+    benched_until: float = 0.0
+    benched_for: Reason | None = None
+    verdict: Verdict = verdict.STARTING
+    since: str = ""
+    outage_ms: int | None = None
+    heard: tuple[str, ...] = ()
+
+    @property
+    def instance(self) -> Instance:
+        return self.rendered.instance
+
+    @property
+    def name(self) -> str:
+        return self.rendered.name
+
+    @property
+    def master(self) -> bool:
+        return self.vrrp is Vrrp.MASTER
+
+    @property
+    def whole(self) -> bool:
+        """Every address is in the kernel."""
+        return len(self.kernel) == len(self.instance.addresses)
+
+    @property
+    def handing_over(self) -> bool:
+        return self.asked is not None and self.master
+
+    def wish(self, *, stopping: bool, now: float) -> handover.Wish:
+        return handover.Wish(
+            eligible=self.instance.eligible,
+            leaving=self.leaving,
+            stopping=stopping,
+            benched=now < self.benched_until,
+            asked=self.asked,
+            master=self.master,
+            peers=bool(self.instance.peers),
+        )
+
+    def bench(self, reason: Reason, now: float) -> None:
+        """Stays out for a while; without peers nobody else could serve, then there is nothing to gain."""
+        if self.instance.peers:
+            self.benched_until = now + BENCH_SECONDS
+            self.benched_for = reason
+
+    def track_value(self, around: Surroundings) -> int:
+        """What the track file is to say."""
+        wish = self.wish(stopping=around.stopping, now=around.now)
+        if not handover.asks(wish):
+            self.asked = None
+        elif self.asked is None:
+            self.asked = around.now
+            wish = self.wish(stopping=around.stopping, now=around.now)
+        limit = handover.limit_seconds(self.rendered.timing, around.handover_seconds)
+        standing = self._standing(handover.will(wish, limit, around.now), around)
+        settle = self.rendered.timing.settle_seconds
+        return incumbency.value(self.instance, standing, settle_seconds=settle, now=around.now)
+
+    def _standing(self, will: Will, around: Surroundings) -> Standing:
+        return Standing(will, around.track_healthy, self.started, self.held_since, self.switch_until)
+
+    def note_held(self, now: float) -> bool:
+        """Brings `held_since` up to date; True = this node has just become active."""
+        held = self.master and self.whole
+        taken_over = held and self.held_since is None
+        if not held and self.held_since is not None:
+            self.last_held = now
+        self.held_since = (self.held_since or now) if held else None
+        if not self.master:
+            self.switch_until = 0.0
+        return taken_over
+
+    def look(self, around: Surroundings) -> None:
+        """Brings `heard` and the verdict up to date."""
+        self.heard = around.heard
+        evidence = self._evidence(around)
+        if not verdict.disagree(evidence):
+            self.disagreeing_since = None
+        elif self.disagreeing_since is None:
+            self.disagreeing_since = around.now
+            evidence = self._evidence(around)
+        found = verdict.judge(evidence, self.verdict, around.now)
+        if found.state is not self.verdict.state or not self.since:
+            self.since = around.wall
+            self.outage_ms = None
+        self.verdict = found
+
+    def _evidence(self, around: Surroundings) -> Evidence:
+        standing = self._standing(Will.COMPETE, around)
+        benched = around.now < self.benched_until
+        return Evidence(
+            vrrp=self.vrrp,
+            present=len(self.kernel),
+            missing=len(self.instance.addresses) - len(self.kernel),
+            disagreeing_since=self.disagreeing_since,
+            died=self.died,
+            link_up=around.link_up,
+            heard=bool(around.heard),
+            eligible=self.instance.eligible,
+            benched=self.benched_for if benched else None,
+            handing_over=self.handing_over,
+            track_failed=self.instance.tracked and not around.track_healthy,
+            held_back=incumbency.held_back(self.instance, standing, now=around.now),
+        )
+
+    def report(self) -> InstanceReport:
+        return InstanceReport(
+            havip=self.instance.havip,
+            virtual_router_id=self.instance.virtual_router_id,
+            state=self.verdict.state,
+            since=self.since,
+            reason=self.verdict.reason.value,
+            heard=self.heard,
+            outage_ms=self.outage_ms,
+        )
