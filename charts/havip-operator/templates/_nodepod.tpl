@@ -77,10 +77,11 @@ spec:
     restartPolicy: Always
     command: [haproxy, -W, -S, "/run/havip/haproxy/master.sock,mode,660", -f, /run/havip/haproxy-config/haproxy.cfg]
     securityContext:
-      # A process that is not root gets NET_BIND_SERVICE only from the file capability of its binary: Kubernetes gives no
-      # ambient capabilities. `allowPrivilegeEscalation: false` sets no_new_privs, under which the kernel ignores file
-      # capabilities. The capability has to be in the container's set as well, or the binary does not start at all.
-      allowPrivilegeEscalation: true
+      # A process that is not root binds port 80 by the file capability of its binary: Kubernetes gives no ambient ones.
+      # no_new_privs (allowPrivilegeEscalation false) lets a file capability through only if the process that executes
+      # the file holds it already. The runtime's first process does, by `add` below; a shell in between would not.
+      # So haproxy is the command itself, never a script.
+      allowPrivilegeEscalation: false
       capabilities: {add: [NET_BIND_SERVICE], drop: [ALL]}
       privileged: false
       readOnlyRootFilesystem: true
