@@ -14,6 +14,7 @@ with Lab() as lab:
 
 from e2e.lab.container import Container
 from e2e.lab.declare import DEFAULT_TIMING, Vip
+from e2e.lab.episode import Episode
 from e2e.lab.follow import NotInTime
 from e2e.lab.history import MS, ClientHistory, Figures, HolderHistory, Kind, Outcome, Stream, Stretch, Unprobed
 from e2e.lab.lab import DEFAULT_CLASS, ECHO_PORT, FIRST_SERVER, SERVER_PORT, Lab, Node
@@ -30,6 +31,7 @@ __all__ = [
     "SERVER_PORT",
     "ClientHistory",
     "Container",
+    "Episode",
     "Figures",
     "Flavour",
     "HolderHistory",

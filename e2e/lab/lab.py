@@ -6,19 +6,23 @@ by the next one. Traffic never leaves the namespaces.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType, TracebackType
 
 from e2e.lab.compiled import Missing, compiled
-from e2e.lab.declare import DEFAULT_TIMING, NAMESPACE, Member, Vip, node_specs
+from e2e.lab.declare import DEFAULT_TIMING, NAMESPACE, Member, Vip, node_specs, ranking
+from e2e.lab.follow import NotInTime
 from e2e.lab.history import Kind, Stream
 from e2e.lab.measuring import Observer, Prober
 from e2e.lab.namespaces import Namespace, Port, attach, make_fabric, make_namespace, run
@@ -28,7 +32,8 @@ from havip.model.address import Address
 from havip.model.election import Timing
 from havip.model.keys import Key
 from havip.model.pool import HealthCheck, Pool, RealServer
-from havip.model.states import Algorithm, Engine
+from havip.model.priority import BASES, BONUS
+from havip.model.states import Algorithm, Engine, Failback
 
 DEFAULT_CLASS = "lab"
 ECHO_PORT = 7000
@@ -120,7 +125,6 @@ class Lab:
         self.flavour = flavour
         self._node_count, self._server_count = nodes, servers
         self.prefix = f"hv{os.getpid() % 100000}{chr(97 + next(_runs) % 26)}"
-        self.specs_of: dict[str, tuple[Vip, ...]] = {}
 
     def __enter__(self) -> Lab:
         _check_machine()
@@ -147,6 +151,7 @@ class Lab:
         watcher = make_namespace(f"{self.prefix}-watch", self.record)
         attach(self.fabric, watcher, bridge_side="watch", host=_OBSERVER, mac_tail=_OBSERVER)
         self.nodes = tuple(Node(self, number) for number in range(1, self._node_count + 1))
+        self.members = self.nodes
         self._responders: list[subprocess.Popen[bytes]] = []
         undo.callback(self._end_responders)
         for node in self.nodes:
@@ -206,7 +211,7 @@ class Lab:
             for address in vip.addresses:
                 self.observer.watch(address, spacing_ms=10.0 * max(1, len(vips) // 5))
         specs = node_specs(class_name, [node.member for node in nodes], vips, timing)
-        self.specs_of[class_name] = vips
+        self.members = tuple(nodes)
         for node in nodes:
             pod = node.pod(class_name)
             for pool in pools or (self.pool(),):
@@ -223,10 +228,11 @@ class Lab:
         return Pool(Key(NAMESPACE, name), Engine.HAPROXY, Algorithm.ROUND_ROBIN, check, tuple(found))
 
     def start(self, class_name: str = DEFAULT_CLASS) -> None:
-        """Start the class's pods on every node that was told something."""
-        for node in self.nodes:
-            if class_name in node.pods:
-                node.pod(class_name).start()
+        """Start the class's pods on every node that was told something, all at the same time."""
+        pods = [node.pod(class_name) for node in self.nodes if class_name in node.pods]
+        with ThreadPoolExecutor(len(pods)) as together:
+            for started in [together.submit(pod.start) for pod in pods]:
+                started.result()
 
     def active(self, vip: Vip, *, seconds: float = 15.0) -> Node:
         """Wait until exactly one reachable node holds every address of the VIP, and return it."""
@@ -234,6 +240,27 @@ class Lab:
         for address in vip.addresses:
             self.observer.wait_holders(address, number, seconds=seconds)
         return self.node(number)
+
+    def settled(self, vip: Vip, *, on: Node | None = None, seconds: float = 20.0) -> Node:
+        """Wait until one node (that one) is active and advertises what an active node ends up with."""
+        ranked = ranking(vip, [node.member for node in self.members])
+        bases = {member.name: base for member, base in zip(ranked, BASES, strict=False)}
+        deadline = time.monotonic() + seconds
+        while True:
+            node = self.active(vip, seconds=seconds)
+            if on is None or node is on:
+                wanted = bases[node.name] + (BONUS if vip.failback is Failback.NEVER else 0)
+                with contextlib.suppress(NotInTime):
+                    self.observer.wait_priority(node.number, vip.virtual_router_id, wanted, seconds=2)
+                    return node
+            elif time.monotonic() < deadline:
+                with contextlib.suppress(NotInTime):
+                    self.observer.wait_one_holder(vip.address, but=node.number, seconds=2)
+            if time.monotonic() > deadline:
+                raise NotInTime(
+                    f"{vip.key} did not settle within {seconds} s: it is on {node.name}, which advertises "
+                    f"{self.observer.priority(node.number, vip.virtual_router_id)}"
+                )
 
     def standbys(self, vip: Vip) -> list[Node]:
         active = self.active(vip)
