@@ -1,0 +1,207 @@
+"""The operator on a cluster as a user installs and uses it: Helm and kubectl, nothing behind their backs.
+
+Nothing here may reach into a node or write a status: what a scenario cannot do with Helm and kubectl, it asks the
+cluster's own methods (power, cables, control plane) for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+
+from e2e.cluster.cluster import CHECKOUT, Cluster
+from e2e.cluster.commands import run
+from e2e.setup.images import Image, images
+
+MANIFESTS = Path(__file__).parent / "manifests"
+CHART = CHECKOUT / "charts" / "havip-operator"
+NAMESPACE = "havip-system"
+RELEASE = "havip"
+USER_NAMESPACE = "shop"
+EDGE = "havip.dev/edge"
+APPLICATION = "havip.dev/application"
+
+
+@dataclass(frozen=True, slots=True)
+class Vip:
+    """A HAVip in the user's namespace, as the scenarios declare it. Its front ends are those of the manifest."""
+
+    name: str
+    address: str = ""
+    preferred: tuple[str, ...] = ()
+    failback: str = "Never"
+    candidates: int = 3
+    addresses: tuple[str, ...] = ()
+    frontends: tuple[tuple[str, int, str], ...] = (("greeting", 90, "greeting"),)
+    """(name, port, pool)."""
+
+    def manifest(self) -> dict[str, Any]:
+        return {
+            "apiVersion": "havip.dev/v1alpha1",
+            "kind": "HAVip",
+            "metadata": {"name": self.name, "namespace": USER_NAMESPACE},
+            "spec": {
+                "addresses": list(self.addresses or (self.address,)),
+                "nodes": {"candidates": self.candidates, "preferred": list(self.preferred)},
+                "failback": self.failback,
+                "frontends": [
+                    {"name": name, "port": port, "protocol": "TCP", "poolRef": {"name": pool}}
+                    for name, port, pool in self.frontends
+                ],
+            },
+        }
+
+
+def product_images(cache: Path) -> dict[str, Image]:
+    """The images made from this checkout's files; `make images` makes them."""
+    found = images(checkout=CHECKOUT, cache=cache)
+    missing = [one.reference for one in found.values() if not one.archive.exists()]
+    if missing:
+        raise FileNotFoundError(f"not made yet: {', '.join(missing)}; run `make images`")
+    return found
+
+
+class Installation:
+    """One release on one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.images = product_images(cluster.cache)
+
+    # ---- the release
+
+    def values(self) -> list[str]:
+        """`--set` arguments that name the images."""
+        pairs = [
+            pair
+            for name, image in self.images.items()
+            for pair in (f"image.{name}.repository={image.repository}", f"image.{name}.tag={image.tag}")
+        ]
+        return [word for pair in ("image.pullPolicy=Never", *pairs) for word in ("--set-string", pair)]
+
+    def install(self, *extra: str) -> None:
+        """`helm install`, back when the operator is ready."""
+        self.cluster.helm(
+            "install", RELEASE, str(CHART), f"--namespace={NAMESPACE}", "--create-namespace", "--wait",
+            "--timeout=180s", *self.values(), *extra,
+        )  # fmt: skip
+
+    def upgrade(self, *extra: str) -> None:
+        self.cluster.helm(
+            "upgrade", RELEASE, str(CHART), f"--namespace={NAMESPACE}", "--wait", "--timeout=180s",
+            *self.values(), *extra,
+        )  # fmt: skip
+
+    def uninstall(self, *extra: str) -> None:
+        self.cluster.helm("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--wait", "--timeout=240s", *extra)
+
+    # ---- what users apply
+
+    def apply(self, *documents: str | dict[str, Any]) -> str:
+        """`kubectl apply` of YAML texts or objects."""
+        text = "\n---\n".join(one if isinstance(one, str) else yaml.safe_dump(one) for one in documents)
+        return self.cluster.kubectl("apply", "-f", "-", stdin=text)
+
+    def manifest(self, name: str) -> str:
+        """The text of a manifest of this folder."""
+        return (MANIFESTS / f"{name}.yaml").read_text(encoding="utf-8")
+
+    def label_nodes(self, names: Iterable[str], label: str = EDGE) -> None:
+        for name in names:
+            self.cluster.kubectl("label", "node", name, f"{label}=true", "--overwrite")
+
+    def unlabel_node(self, name: str) -> None:
+        self.cluster.kubectl("label", "node", name, f"{EDGE}-")
+
+    def deploy_application(self, *, nodes: Iterable[str]) -> None:
+        """Two pods and a Service, on these nodes; back when both are ready."""
+        self.label_nodes(nodes, APPLICATION)
+        text = Template(self.manifest("application")).substitute(image=self.images["node"].reference)
+        self.apply(text)
+        script = (Path(__file__).parent / "app.py").read_text(encoding="utf-8")
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "app", "namespace": USER_NAMESPACE},
+                "data": {"app.py": script},
+            }
+        )
+        self.cluster.kubectl("rollout", "status", "deployment/web", f"--namespace={USER_NAMESPACE}", "--timeout=90s")
+
+    # ---- what users see
+
+    def havip(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.cluster.get("havip", name, f"--namespace={USER_NAMESPACE}")
+        return found
+
+    def condition(self, name: str, kind: str) -> dict[str, Any]:
+        """A condition of a HAVip; empty while there is none."""
+        conditions = self.havip(name).get("status", {}).get("conditions", [])
+        return next((one for one in conditions if one["type"] == kind), {})
+
+    def active_node(self, name: str) -> str:
+        """`status.activeNode`; empty while there is none."""
+        return str(self.havip(name).get("status", {}).get("activeNode", ""))
+
+    def wait_ready(self, *names: str, seconds: float = 60) -> None:
+        for name in names:
+            self.cluster.until(partial(self._is_ready, name), f"HAVip {name} is Ready", seconds)
+
+    def wait_active(self, name: str, *nodes: str, seconds: float = 60) -> str:
+        """Back when one of these nodes (default: any) is the active one in status; returns it."""
+
+        def holds() -> bool:
+            active = self.active_node(name)
+            return active in nodes if nodes else bool(active)
+
+        self.cluster.until(holds, f"HAVip {name} is active on {' or '.join(nodes) or 'a node'}", seconds)
+        return self.active_node(name)
+
+    def wait_settled(self, name: str, *, seconds: float = 30) -> str:
+        """Back when the VIP is Ready on its first choice: the elections of the start are over. Returns the node."""
+
+        def best() -> bool:
+            preferred = self.havip(name)["spec"]["nodes"].get("preferred") or [self.active_node(name)]
+            return self._is_ready(name) and self.active_node(name) == preferred[0]
+
+        self.cluster.until(best, f"HAVip {name} is Ready on its first choice", seconds)
+        return self.active_node(name)
+
+    def holders(self, address: str) -> set[str]:
+        """The nodes whose kernel has the address: asked of the kernels, not of the product."""
+        found = set()
+        for name, node in self.cluster.nodes.items():
+            if not node.powered:
+                continue
+            listed = run([*self.cluster.inside(name), "ip", "-json", "address", "show"])
+            addresses = {
+                info["local"] for link in json.loads(listed) for info in link.get("addr_info", ()) if "local" in info
+            }
+            if address in addresses:
+                found.add(name)
+        return found
+
+    def ask(self, address: str, port: int = 80) -> str:
+        """What a new connection from the client machine is answered; empty when it is not."""
+        where = f"[{address}]" if ":" in address else address
+        done = self.cluster.client("busybox", "wget", "-qO-", "-T", "2", f"http://{where}:{port}/")
+        return done.stdout.strip()
+
+    def delete(self, name: str, *, wait: bool = True) -> None:
+        self.cluster.kubectl(
+            "delete", "havip", name, f"--namespace={USER_NAMESPACE}", f"--wait={str(wait).lower()}", "--timeout=90s"
+        )
+
+    def _is_ready(self, name: str) -> bool:
+        found = self.havip(name)
+        status = found.get("status", {})
+        ready = self.condition(name, "Ready")
+        return ready.get("status") == "True" and status.get("observedGeneration") == found["metadata"]["generation"]
