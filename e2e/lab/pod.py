@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path, PurePosixPath
@@ -110,8 +110,10 @@ class Pod:
     def start_part(self, part: Part) -> None:
         """Start one container (again)."""
         before = self.running.get(part)
-        if before is not None and before.running:
-            raise LabError(f"{part.value} on {self.node_name} runs already")
+        if before is not None:
+            if before.running:
+                raise LabError(f"{part.value} on {self.node_name} runs already")
+            before.wait()
         if part is Part.AGENT:
             self.running[part] = self._container(["-m", "havip.agent"], part.value, python=True)
         elif part is Part.KEEPER:
@@ -135,19 +137,21 @@ class Pod:
             (Part.AGENT, signal.SIGTERM),
         ):
             container = self.running.pop(part, None)
-            if container is not None and container.running:
+            if container is None:
+                continue
+            if container.running:
                 container.signal(number)
                 if part is Part.HAPROXY:
                     container.signal(signal.SIGTERM)  # its soft stop waits for the prober's connections
-                container.wait()
+            container.wait()
         self._forget()
 
     def kill_all(self) -> None:
         """Every process at once, as when the whole pod dies: nobody says goodbye."""
-        victims = [container for container in self.running.values() if container.running]
-        for container in victims:
-            container.signal(signal.SIGKILL)
-        for container in victims:
+        for container in self.running.values():
+            if container.running:
+                container.signal(signal.SIGKILL)
+        for container in self.running.values():
             container.wait()
         self.running.clear()
         self._forget()
@@ -262,10 +266,11 @@ class Pod:
         deadline = time.monotonic() + seconds
         last: KeeperReport | None = None
         while (rest := deadline - time.monotonic()) > 0:
-            for report in self._stream(rest):
-                last = report
-                if wanted(report):
-                    return report
+            with self._stream(rest) as reports:
+                for report in reports:
+                    last = report
+                    if wanted(report):
+                        return report
             with contextlib.suppress(NotInTime):
                 socket_path = Path(self.folders.state_socket)
                 if not socket_path.parent.exists():
@@ -273,14 +278,15 @@ class Pod:
                 wait_for("the keeper listens", lambda: None, watch=socket_path.parent, seconds=min(0.05, rest))
         raise NotInTime(f"not within {seconds} s: {what}; the keeper on {self.node_name} says {last}")
 
-    def _stream(self, seconds: float) -> list[KeeperReport] | _Reports:
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.connect(str(self.folders.state_socket))
-        except OSError:
-            connection.close()
-            return []
-        return _Reports(connection, time.monotonic() + seconds)
+    @contextlib.contextmanager
+    def _stream(self, seconds: float) -> Iterator[Iterable[KeeperReport]]:
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(str(self.folders.state_socket))
+            except OSError:
+                yield ()
+            else:
+                yield _Reports(connection, time.monotonic() + seconds)
 
     # -- how a container is made ----------------------------------------------------------------------------------
 
@@ -346,7 +352,6 @@ class _Reports:
         return KeeperReport.from_json(json.loads(line))
 
     def _end(self) -> None:
-        self._connection.close()
         raise StopIteration
 
 
