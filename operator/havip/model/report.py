@@ -29,6 +29,10 @@ def left_out_from_json(value: object) -> LeftOut:
     return out
 
 
+def _milliseconds(name: str, value: object) -> int:
+    return Reader({name: value}).integer(name, low=0, high=2**63 - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceReport:
     """One VIP on this node.
@@ -60,7 +64,7 @@ class InstanceReport:
             since=read.string("since", limit=40),
             reason=read.string("reason", limit=64),
             heard=read.listed("heard", parse_subdomain, limit=8),
-            outage_ms=outage if isinstance(outage, int) and not isinstance(outage, bool) else None,
+            outage_ms=None if outage is None else _milliseconds("outageMilliseconds", outage),
         )
         read.done()
         return report
