@@ -18,6 +18,7 @@ import yaml
 
 from e2e.cluster.cluster import CHECKOUT, Cluster
 from e2e.cluster.commands import run
+from e2e.cluster.control_plane import binary
 from e2e.setup.images import Image, images
 
 MANIFESTS = Path(__file__).parent / "manifests"
@@ -175,13 +176,24 @@ class Installation:
         self.cluster.until(best, f"HAVip {name} is Ready on its first choice", seconds)
         return self.active_node(name)
 
+    def on_node(self, node: str, *argv: str) -> str:
+        """Standard output of a command in the network of a node."""
+        return run([*self.cluster.inside(node), *argv])
+
+    def kubectl_with(self, token: str, *argv: str) -> str:
+        """`kubectl argv` as whoever this token belongs to. Raises `CommandFailed` with the API server's complaint."""
+        config = self.cluster.disk / "token.kubeconfig"
+        config.write_text(json.dumps(_kubeconfig(self.cluster.control.url, self.cluster.control.folder, token)))
+        config.chmod(0o600)
+        return run([*self.cluster.inside("control-plane"), str(binary("kubectl")), f"--kubeconfig={config}", *argv])
+
     def holders(self, address: str) -> set[str]:
         """The nodes whose kernel has the address: asked of the kernels, not of the product."""
         found = set()
         for name, node in self.cluster.nodes.items():
             if not node.powered:
                 continue
-            listed = run([*self.cluster.inside(name), "ip", "-json", "address", "show"])
+            listed = self.on_node(name, "ip", "-json", "address", "show")
             addresses = {
                 info["local"] for link in json.loads(listed) for info in link.get("addr_info", ()) if "local" in info
             }
@@ -205,3 +217,14 @@ class Installation:
         status = found.get("status", {})
         ready = self.condition(name, "Ready")
         return ready.get("status") == "True" and status.get("observedGeneration") == found["metadata"]["generation"]
+
+
+def _kubeconfig(url: str, folder: Path, token: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "it",
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        "clusters": [{"name": "it", "cluster": {"server": url, "certificate-authority": f"{folder}/ca.crt"}}],
+        "users": [{"name": "it", "user": {"token": token}}],
+    }
