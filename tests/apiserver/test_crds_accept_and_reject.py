@@ -52,6 +52,34 @@ def front_end(name: str, port: int) -> dict[str, Any]:
     return {"name": name, "port": port, "poolRef": {"name": "web"}}
 
 
+LARGEST_CLASS = {
+    "nodes": {
+        "selector": {"matchLabels": {f"{'p' * 60}.example.org/{'n' * 60}{n:03}": "v" * 63 for n in range(16)}},
+        "tolerations": [{"key": f"k{n}", "value": "v" * 63, "effect": "NoExecute"} for n in range(16)],
+    },
+    "addressRanges": [f"2001:db8:1111:2222:3333:4444:5555:{n:04x}/128" for n in range(32)],
+    "namespaces": {"names": [f"{'n' * 61}{n:02}" for n in range(64)]},
+    "reservedPorts": list(range(1, 65)),
+}
+
+
+def largest_node() -> dict[str, Any]:
+    """A node with as many VIPs as there are virtual router ids, each as large as it can be."""
+    [instance] = sample(NODE)["spec"]["instances"]
+    full = {
+        **instance,
+        "peers": [
+            {"nodeName": f"{'n' * 60}{n}", "address": f"2001:db8:1111:2222:3333:4444:5555:{n}"} for n in range(4)
+        ],
+        "preferred": [f"{'n' * 60}{n}" for n in range(5)],
+        "frontends": [
+            {"name": f"{'f' * 60}{n:02}", "port": 8000 + n, "protocol": "TCP", "pool": f"{'s' * 60}/{'p' * 60}"}
+            for n in range(16)
+        ],
+    }
+    return {"instances": [{**full, "havip": f"{'s' * 60}/{'v' * 60}{n:03}"} for n in range(255)]}
+
+
 def server(last: int, port: int = 80) -> dict[str, Any]:
     return {"address": f"10.{last // 65536}.{last // 256 % 256}.{last % 256}", "port": port}
 
@@ -101,7 +129,9 @@ ACCEPTED = [
     Accepted("no reserved ports", CLASS, {"reservedPorts": []}),
     Accepted("every taint tolerated", CLASS, {"nodes.tolerations": [{"operator": "Exists"}]}),
     Accepted("everything set", NODE, {}),
+    Accepted("everything at its largest", CLASS, LARGEST_CLASS),
     Accepted("nothing to do", NODE, {"instances": []}),
+    Accepted("everything at its largest", NODE, largest_node()),
 ]
 
 REFUSED = [

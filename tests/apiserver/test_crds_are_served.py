@@ -12,6 +12,11 @@ from e2e.cluster.control_plane import CHECKOUT, ControlPlane, KubectlError
 from tests.apiserver.samples import Body, sample, without
 
 from havip.api.v1alpha1 import BackendPool, HAVip, HAVipClass
+from havip.model.keys import Key
+from havip.model.node import InterfaceReport, NodeSpec, NodeStatus, PoolReport
+from havip.model.refusal import LeftOut
+from havip.model.report import InstanceReport
+from havip.model.states import State
 
 pytestmark = pytest.mark.apiserver
 
@@ -154,6 +159,25 @@ def test_an_object_that_nobody_has_looked_at_says_so(served: ControlPlane, kind:
     reply = json.loads(served.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(body)))
     assert reply["status"] == {"observedGeneration": -1}
     assert reply["metadata"]["generation"] == 1
+
+
+def test_what_a_node_reports_is_taken_as_it_is(served: ControlPlane) -> None:
+    heard = InstanceReport(Key("shop", "web"), 7, State.ACTIVE, "2026-01-01T00:00:00.123Z", "Elected", ("n2",), 312)
+    status = NodeStatus(
+        applied_generation=1,
+        error="",
+        versions={"agent": "0.1.0", "keepalived": "2.3.1", "haproxy": "3.0.8"},
+        interface=InterfaceReport("eth0", ("192.0.2.11/24", "fe80::1/64")),
+        vips=(heard,),
+        pools=(PoolReport(Key("shop", "web"), "0123abcd", 1, 2),),
+        left_out=(LeftOut("", "Invalid", "instances[1]", 'must be an object\nwith "these" fields'),),
+    )
+    apply_status(served, "havip-agent", "HAVipNode", status.to_json())
+    stored = served.get("havipnode", "edge.n1", "-n", NAMESPACE)
+    assert NodeStatus.from_json(stored["status"]) == status
+    spec, left_out = NodeSpec.from_json(stored["spec"])
+    assert spec.to_json() == stored["spec"]
+    assert left_out == ()
 
 
 def test_two_managers_own_their_own_conditions(served: ControlPlane) -> None:

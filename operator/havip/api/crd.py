@@ -15,7 +15,6 @@ from havip.api.v1alpha1 import BackendPool, HAVip, HAVipClass, HAVipNode
 from havip.api.v1alpha1.text import CLASS_NAME_LENGTH, NAME_LENGTH
 from havip.model.keys import GROUP, VERSION
 
-
 # Not "havip": that is a kind's own name too, and `kubectl get havip web` would then mean four kinds and refuse.
 _CATEGORY = "havip-operator"
 

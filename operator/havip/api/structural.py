@@ -84,6 +84,8 @@ def _inlined(raw: Mapping[str, Any], definitions: Mapping[str, Any], path: str) 
 
 def _refuse_unknown(source: Schema, path: str) -> None:
     """A keyword that is dropped silently would be a promise not kept."""
+    if source.get("additionalProperties") is True:
+        raise NotStructural(path, "takes any field")
     known = {*_KEPT, *_DROPPED}
     for key in source:
         if key not in known and not key.startswith(EXTENSION):
@@ -106,8 +108,6 @@ def _descend(source: Schema, out: Schema, definitions: Mapping[str, Any], path: 
     elif isinstance(source.get("additionalProperties"), dict):
         out["additionalProperties"] = _node(source["additionalProperties"], definitions, f"{path}{{}}")
         out.setdefault(f"{EXTENSION}map-type", "granular")
-    elif source.get("additionalProperties") is True:
-        raise NotStructural(path, "takes any field")
 
 
 def _keys_required(out: Schema, path: str) -> None:
