@@ -57,6 +57,10 @@ class Daemon:
     def tail(self) -> str:
         return self.log.read_bytes()[-_TAIL:].decode(errors="replace")
 
+    def wait(self, seconds: float = 10.0) -> int:
+        """Its exit status, once it has ended by itself. Raises `subprocess.TimeoutExpired`."""
+        return self._process.wait(seconds)
+
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
