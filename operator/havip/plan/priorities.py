@@ -1,0 +1,35 @@
+"""Base priorities by rank. A rank changes when the user's preference or the membership does, and never otherwise.
+
+A reload with other priorities costs nothing, but each one is a write to every candidate; and with
+`failback: Immediate` a needless change of rank would move the VIP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from havip.model.priority import BASES
+
+
+def ranked(order: Sequence[str], before: Mapping[str, int]) -> dict[str, int]:
+    """A base for each node, strictly falling along `order`, best first; as `before` where that is so already."""
+    kept = _appended(order, before)
+    return kept if kept is not None else dict(zip(order, BASES, strict=False))
+
+
+def _appended(order: Sequence[str], before: Mapping[str, int]) -> dict[str, int] | None:
+    """`before` goes on and new nodes come last; None when that would not be the order asked for."""
+    out: dict[str, int] = {}
+    last = BASES[0] + 1
+    for node in order:
+        base = before.get(node) or next((base for base in BASES if base < last), None)
+        if base is None or base >= last or base not in BASES:
+            return None
+        out[node] = last = base
+    return out
+
+
+def provisional(joining: Sequence[str], before: Mapping[str, int]) -> dict[str, int]:
+    """Bases for nodes that join while the others keep theirs: the lowest that nobody has."""
+    free = [base for base in reversed(BASES) if base not in before.values()]
+    return dict(zip(joining, free, strict=False))

@@ -1,0 +1,45 @@
+"""Virtual router ids: one per HAVip, unique among HAVips that share a node, across classes.
+
+Two classes may use one wire, and a virtual router id is all that tells their adverts apart, so all classes count
+together. The record is HAVipNode.spec; a HAVip's status is only asked which id it would like back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from havip.model.keys import Key
+from havip.plan.observed import Observed
+
+
+class VirtualRouterIds:
+    """Which ids are taken on which node. Records that wait for a node's confirmation keep theirs taken."""
+
+    def __init__(self, observed: Observed) -> None:
+        self._taken: dict[str, int] = {}
+        self._owners: dict[tuple[str, int], Key] = {}
+        for key, members in observed.allocated.items():
+            for member in members:
+                instance = member.assignments[key].instance
+                nodes = (member.node, *(peer.node for peer in instance.peers))
+                self.take(key, nodes, instance.virtual_router_id)
+
+    def take(self, havip: Key, nodes: Iterable[str], number: int) -> None:
+        for node in nodes:
+            self._taken[node] = self._taken.get(node, 0) | 1 << number
+            self._owners.setdefault((node, number), havip)
+
+    def other(self, havip: Key, node: str, number: int) -> Key | None:
+        """Another HAVip that has the id on this node."""
+        owner = self._owners.get((node, number))
+        return None if owner == havip else owner
+
+    def free(self, nodes: Iterable[str], *, first: int, last: int, wish: int | None = None) -> int | None:
+        """An id of the range that is free on all the nodes: the wished one, else the lowest; None = there is none."""
+        taken = 0
+        for node in nodes:
+            taken |= self._taken.get(node, 0)
+        if wish is not None and first <= wish <= last and not taken >> wish & 1:
+            return wish
+        open_ids = ~taken & ((1 << last + 1) - (1 << first))
+        return (open_ids & -open_ids).bit_length() - 1 if open_ids else None
