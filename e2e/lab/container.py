@@ -153,8 +153,8 @@ class Container:
         return [pid for pid in self.all() if command_of(pid) == name]
 
     def signal(self, number: signal.Signals) -> None:
-        """To the program itself."""
-        with contextlib.suppress(ProcessLookupError):
+        """To the program itself; nothing happens when it has ended."""
+        with contextlib.suppress(ProcessLookupError, LabError):
             os.kill(self.main, number)
 
     def kill(self) -> None:

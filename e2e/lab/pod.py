@@ -322,7 +322,7 @@ class Pod:
         """The end of every container's log, for a failed scenario."""
         return "\n".join(
             f"--- {self.object_name} {path.name}\n{path.read_text(encoding='utf-8', errors='replace')[-2000:]}"
-            for path in sorted((self.folder / "log").iterdir())
+            for path in sorted((self.folder / "log").glob("*"))
         )
 
 
