@@ -31,6 +31,7 @@ from havip.plan.change import (
     HoldFinalizer,
     WriteStatus,
 )
+from havip.plan.pools import document
 
 _LOG = logging.getLogger(__name__)
 FINALIZER_MANAGER = f"{FIELD_MANAGER}-finalizer"
@@ -99,9 +100,8 @@ class Applier:
                 kept = {name: value for name, value in labels.items() if len(value) <= LABEL_VALUE}
                 await self._apply(about, self._body(about, uid=uid, labels=kept, spec=spec.to_json()))
             case ApplyPool(pool=pool):
-                text = json.dumps(pool.to_json(), sort_keys=True)
                 labels = {**_HAVIPS_OWN, POOL_LABEL: "true"}
-                await self._apply(about, self._body(about, labels=labels, data={POOL_FILE: text}))
+                await self._apply(about, self._body(about, labels=labels, data={POOL_FILE: document(pool)}))
             case HoldFinalizer(uid=uid):
                 await self._finalize(about, uid=uid, finalizers=[FINALIZER])
             case DropFinalizer(uid=uid):

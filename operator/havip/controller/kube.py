@@ -103,7 +103,6 @@ class Kube:
     ) -> None:
         self.config = config
         self._client: Any = ApiClient(config)
-        self._client.user_agent = "havip-operator"
         self._timeout = aiohttp.ClientTimeout(total=request_seconds)
         self._on_write = on_write
 
@@ -205,16 +204,17 @@ class Kube:
         content: str = "application/json",
         accept: str = "application/json",
     ) -> Body:
-        headers = {"Accept": accept, "Content-Type": content}
+        headers = {"Accept": accept, "Content-Type": content, "User-Agent": "havip-operator"}
         try:
-            # The body bypasses param_serialize: it would copy the whole tree to find models that are not there.
-            _, url, headers, _, _ = await self._client.param_serialize(
-                method, quote(path), header_params=headers, auth_settings=["BearerToken"]
-            )
+            # Past param_serialize: it would copy the whole body in search of models that are not there.
+            token = await bearer_token(self.config)
+            if token:
+                headers["Authorization"] = f"Bearer {token}"
+            url = self.config.host + quote(path)
             if query:
                 url += "?" + "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in query.items())
-            answer = await self._client.call_api(
-                method, url, header_params=headers, body=body, _request_timeout=self._timeout
+            answer = await self._client.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=self._timeout
             )
             raw = await answer.read()
         except (OSError, TimeoutError, aiohttp.ClientError, ssl.SSLError) as error:
