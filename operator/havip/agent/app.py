@@ -1,0 +1,188 @@
+"""The agent's process: one task per matter, all of them tied together by facts. No decision is made here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+
+import havip
+from havip.agent import addresses, electing, writing
+from havip.agent.desired import Desired, refusal, understand
+from havip.agent.facts import Fact, wake_on, woken
+from havip.agent.haproxy.balancing import Balancer, BalancerState, prepare
+from havip.agent.interface import Resolved, Surroundings, resolve
+from havip.agent.keeping import KeeperLine
+from havip.agent.reporting import Known, Reporter
+from havip.agent.settings import Settings
+from havip.agent.source.api import ApiSource
+from havip.agent.source.base import Observed, Source
+from havip.agent.source.folder import FolderSource
+from havip.model.refusal import LeftOut
+from havip.model.report import KeeperReport
+
+GATHER_SECONDS = 0.02
+INTERFACE_SECONDS = 2.0
+BALANCER_SECONDS = 1.0
+BALANCER_IDLE_SECONDS = 5.0
+SERVERS_PER_SECOND = 500
+"""Servers whose state is read in one second at the most, so that a large pool does not cost a core."""
+RELOAD_GAP_SECONDS = 0.5
+"""Each reload leaves a worker behind until its connections end; fifty HAVips in one apply are not fifty workers."""
+_log = logging.getLogger(__name__)
+
+
+class Agent:
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self._settings = settings
+        self._source = source
+        self.observed: Fact[Observed] = Fact(Observed())
+        self.desired: Fact[Desired | None] = Fact(None)
+        self.resolved: Fact[Resolved] = Fact(Resolved())
+        self.not_elected: Fact[tuple[LeftOut, ...]] = Fact(())
+        self.keeper: Fact[KeeperReport | None] = Fact(None)
+        self.balancer: Fact[BalancerState] = Fact(BalancerState())
+        self.known: Fact[Known | None] = Fact(None)
+        self.balancing = Balancer(settings.folders, binary=settings.haproxy)
+        self.reporter = Reporter(source, self.observed)
+
+    async def run(self) -> None:
+        """Until cancelled. An error that nobody expected ends the process; its container starts again."""
+        prepare(self._settings.folders)
+        keeper_line = KeeperLine(self._settings.folders, self.keeper.set)
+        async with asyncio.TaskGroup() as group:
+            for name, task in (
+                ("source", self._source.run(self.observed.set)),
+                ("understanding", self._understand()),
+                ("interface", self._resolve()),
+                ("electing", self._elect()),
+                ("haproxy", self._balance()),
+                ("keeping", keeper_line.run()),
+                ("gathering", self._gather()),
+                ("reporting", self.reporter.run(self.known, agent_version=havip.__version__)),
+            ):
+                group.create_task(task, name=name)
+
+    async def _understand(self) -> None:
+        wake = wake_on(self.observed)
+        while True:
+            await wake.wait()
+            # Orders and their pools come on two watches: taken together they are one reload instead of two.
+            await asyncio.sleep(GATHER_SECONDS)
+            wake.clear()
+            settings = self._settings
+            desired = understand(
+                self.observed.value, self.desired.value, class_name=settings.class_name, node=settings.node
+            )
+            self.desired.set(desired)
+
+    async def _resolve(self) -> None:
+        wake = wake_on(self.desired)
+        while True:
+            await woken(wake, within=INTERFACE_SECONDS)
+            desired = self.desired.value
+            if desired is None:
+                continue
+            try:
+                resolved = resolve(desired.spec, surroundings())
+            except OSError as error:
+                # Nothing was seen, so nothing changed.
+                _log.warning("addresses cannot be read: %s", error)
+                continue
+            self.resolved.set(resolved)
+
+    async def _elect(self) -> None:
+        wake = wake_on(self.desired, self.resolved)
+        path = self._settings.folders.election_document
+        while True:
+            await wake.wait()
+            wake.clear()
+            desired = self.desired.value
+            if desired is None:
+                continue
+            election, left_out = electing.elect(desired, self.resolved.value)
+            self.not_elected.set(left_out)
+            if election is not None and writing.replace(path, electing.document(election)):
+                _log.info("election document of generation %d: %d VIPs", election.generation, len(election.instances))
+
+    async def _balance(self) -> None:
+        wake = wake_on(self.desired)
+        pause = BALANCER_IDLE_SECONDS
+        while True:
+            await woken(wake, within=pause)
+            desired = self.desired.value
+            if desired is None:
+                continue
+            reloads = self.balancing.reloads
+            state = await self.balancing.round(desired)
+            self._log_left_out(state)
+            self.balancer.set(state)
+            pause = _pause(state)
+            if self.balancing.reloads != reloads:
+                await asyncio.sleep(RELOAD_GAP_SECONDS)
+
+    def _log_left_out(self, state: BalancerState) -> None:
+        before = self.balancer.value
+        for item in state.left_out:
+            if item not in before.left_out:
+                _log.warning("%s %s: %s (%s)", item.havip, item.field, item.message, item.reason)
+        if state.error != before.error:
+            _log.warning("haproxy: %s", state.error or "works again")
+
+    async def _gather(self) -> None:
+        wake = wake_on(self.observed, self.desired, self.resolved, self.not_elected, self.keeper, self.balancer)
+        while True:
+            await wake.wait()
+            wake.clear()
+            settings, desired = self._settings, self.desired.value
+            if self.observed.value.node is None:
+                continue
+            self.known.set(
+                Known(
+                    desired=desired,
+                    refusal=""
+                    if desired
+                    else refusal(self.observed.value, class_name=settings.class_name, node=settings.node),
+                    resolved=self.resolved.value,
+                    not_elected=self.not_elected.value,
+                    keeper=self.keeper.value,
+                    balancer=self.balancer.value,
+                )
+            )
+
+
+def surroundings() -> Surroundings:
+    """The kernel's view now. Raises `OSError`."""
+    return Surroundings(
+        interfaces=frozenset(name for _, name in socket.if_nameindex()),
+        held=addresses.addresses(),
+        default_route=addresses.default_route_interface(),
+    )
+
+
+def _pause(state: BalancerState) -> float:
+    if state.error or state.left_out:
+        return BALANCER_SECONDS
+    if not state.pools:
+        return BALANCER_IDLE_SECONDS
+    return max(BALANCER_SECONDS, state.servers / SERVERS_PER_SECOND)
+
+
+def source_of(settings: Settings) -> Source:
+    if settings.folder is not None:
+        return FolderSource(settings.folder)
+    assert settings.api is not None  # noqa: S101  # read_settings gives one of the two
+    return ApiSource(settings.api, namespace=settings.namespace, class_name=settings.class_name, node=settings.node)
+
+
+async def run(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT. The status stays as it was: the VIPs go on without us."""
+    agent = asyncio.create_task(Agent(settings, source_of(settings)).run(), name="agent")
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.cancel)
+    try:
+        await agent
+    except asyncio.CancelledError:
+        _log.info("ended by signal")
