@@ -152,6 +152,7 @@ class Lab:
         attach(self.fabric, watcher, bridge_side="watch", host=_OBSERVER, mac_tail=_OBSERVER)
         self.nodes = tuple(Node(self, number) for number in range(1, self._node_count + 1))
         self.members = self.nodes
+        self._asked_for: dict[str, list[str]] = {}
         self._responders: list[subprocess.Popen[bytes]] = []
         undo.callback(self._end_responders)
         for node in self.nodes:
@@ -207,9 +208,11 @@ class Lab:
     ) -> None:
         """Exactly these HAVips exist now in that class; every member node is told, nobody is waited for."""
         nodes = members or self.nodes
-        for vip in vips:
-            for address in vip.addresses:
-                self.observer.watch(address, spacing_ms=10.0 * max(1, len(vips) // 5))
+        spacing_ms = 10.0 * max(1, len(vips) // 5)
+        wanted = [address for vip in vips for address in vip.addresses]
+        for address in [*self._asked_for.get(class_name, ()), *wanted]:
+            self.observer.watch(address, spacing_ms=spacing_ms if address in wanted else 0)
+        self._asked_for[class_name] = wanted
         specs = node_specs(class_name, [node.member for node in nodes], vips, timing)
         self.members = tuple(nodes)
         for node in nodes:

@@ -98,7 +98,7 @@ class Prober(_Program):
         self.close()
 
     def wait_answered(self, *, after: int | None = None, seconds: float = 10.0, by: int | None = None) -> int:
-        """Wait until every stream was answered by a probe sent after that moment (by that node, where it says).
+        """Wait until every stream was answered by a probe sent after that moment (by that node, where nodes answer).
 
         Returns the moment at which the last of the streams got there.
         """
@@ -111,7 +111,8 @@ class Prober(_Program):
             records = self.records()
             for record in records[seen:]:
                 good = record.outcome is Outcome.ANSWERED and record.at >= since
-                if good and not waiting[record.stream] and (by is None or record.node in (0, by)):
+                silent_on_node = self.streams[record.stream].kind in (Kind.ICMP, Kind.PROXIED)
+                if good and not waiting[record.stream] and (by is None or silent_on_node or record.node == by):
                     waiting[record.stream] = record.at
             seen = len(records)
             return max(waiting.values()) if all(waiting.values()) else None
@@ -149,18 +150,21 @@ class Observer(_Program):
         words += [f"{number}={node.path}" for number, node in nodes]
         super().__init__(words, network=network, record=record, file=file)
         self.addresses: list[str] = []
+        self._spacing: dict[str, float] = {}
         self._held: dict[int, set[int]] = {}
         self._priorities: dict[tuple[int, int], int] = {}
         self._looked_at = 0
         self._unplugged: list[tuple[int, int, int | None]] = []
 
     def watch(self, address: str, *, spacing_ms: float = 10.0) -> None:
-        """Look at this address from now on."""
-        if address in self.addresses:
+        """Look at this address from now on, and ask for it on the wire that often (0 = not)."""
+        if self._spacing.get(address) == spacing_ms:
             return
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.addresses.append(address)
+        self._spacing[address] = spacing_ms
+        if address not in self.addresses:
+            self.addresses.append(address)
         self.process.stdin.write(f"watch {address} {int(spacing_ms * 1000)}\n".encode())
         self.process.stdin.flush()
         if self.process.stdout.readline() != b"ok\n":

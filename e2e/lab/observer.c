@@ -2,7 +2,8 @@
  * And the priority in every node's adverts, which says what the election knows and no status does.
  *
  * usage: observer FILE FABRIC NODE=NETNS...   NODE = the number records carry, NETNS and FABRIC = paths of namespaces
- * Commands on standard input, a line each:    watch ADDRESS SPACING_US     the next number is that address's index
+ * Commands on standard input, a line each:    watch ADDRESS SPACING_US
+ * The first time, the next number is that address's index; later it only changes the spacing (0 = do not ask).
  *
  * It asks by ARP and neighbour solicitation from a port of its own: answers to the client would repair the very
  * cache whose repair by gratuitous ARP is under test. It must never touch a node's state, only read it.
@@ -287,12 +288,16 @@ static void command(char *line)
         fprintf(stderr, "observer: not a command, or too many addresses\n");
         exit(2);
     }
-    struct watched *w = &watched[watched_count++];
-    w->family = strchr(address, ':') ? AF_INET6 : AF_INET;
-    inet_pton(w->family, address, w->address);
+    uint8_t wanted[16];
+    int family = strchr(address, ':') ? AF_INET6 : AF_INET;
+    inet_pton(family, address, wanted);
+    int at = find(family, wanted), fresh = at < 0;
+    struct watched *w = &watched[fresh ? watched_count++ : at];
+    w->family = family;
+    memcpy(w->address, wanted, sizeof wanted);
     w->spacing_ns = atol(us) * 1000;
-    w->due_ns = now_ns();
-    for (int i = 0; i < node_count; i++)
+    w->due_ns = w->spacing_ns ? now_ns() : INT64_MAX;
+    for (int i = 0; fresh && i < node_count; i++)
         dump(nodes[i].fd); /* it may be there already */
     if (write(1, "ok\n", 3) != 3)
         exit(1);

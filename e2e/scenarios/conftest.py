@@ -6,7 +6,7 @@ A scenario gets HAVips nobody had before (address and VRID), so that nothing of 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -74,9 +74,11 @@ def heal(lab: Lab) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failed scenario shows what the processes of its lab said."""
-    report: pytest.TestReport = yield  # type: ignore[misc,assignment]  # pluggy sends the result
+    report = yield
     if report.failed and (module := item.getparent(pytest.Module)) is not None and _LABS in module.stash:
         report.sections.append(("the lab's processes", module.stash[_LABS].logs()))
-    return report  # type: ignore[return-value]  # as pluggy wants it
+    return report

@@ -137,7 +137,8 @@ def test_dropped_adverts_make_two_holders_and_forged_ones_none_in_plain_keepaliv
     vip = Vip(("10.77.0.201",), 52)
     bare.observer.watch(vip.address)
     daemons = []
-    for node, other, priority in ((*bare.nodes, 150), (*bare.nodes[::-1], 120)):
+    one, two = bare.nodes
+    for node, other, priority in ((one, two, 150), (two, one, 120)):
         text = plain_configuration(
             name="plain",
             virtual_router_id=vip.virtual_router_id,
