@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from havip.agent import writing
 from havip.agent.desired import Desired
@@ -57,8 +56,6 @@ class _Refused(Exception):
 
 def prepare(folders: Folders) -> None:
     """Writes the built-in empty configuration where there is none: haproxy starts before the agent knows anything."""
-    for folder in (folders.election, folders.haproxy_config):
-        Path(folder).mkdir(parents=True, exist_ok=True)  # mounts in a pod; the lab has nothing yet
     if writing.current(folders.haproxy_config / STATE_FILE) is None:
         writing.replace(folders.haproxy_config / STATE_FILE, NO_STATE)
     if writing.current(folders.haproxy_config_file) is None:
