@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from tests.apiserver.asking import Asking, Refusal
 from tests.apiserver.samples import OTHER_BRANCHES, Body, having, sample
 
-from havip.model.address import parse_virtual_address
+from havip.model.address import parse_address, parse_interface_name, parse_network, parse_virtual_address
+from havip.model.keys import Key, parse_label, parse_subdomain
+from havip.model.pool import parse_http_path
 
 pytestmark = pytest.mark.apiserver
 
@@ -106,12 +108,62 @@ def test_no_label_takes_a_line_break_or_quote(ask: Asking, path: str, hostile: s
         assert isinstance(answer, Refusal), (key, value)
 
 
-def model_takes(text: str) -> bool:
+def takes(parse: Callable[[object], object], text: str) -> bool:
     try:
-        parse_virtual_address(text)
+        parse(text)
     except ValueError:
         return False
     return True
+
+
+ODD = [
+    "",
+    "a" * 15,
+    "a" * 63,
+    "a" * 64,
+    "lo",
+    "-a",
+    "a-",
+    ".a",
+    "a.",
+    "a..b",
+    "A",
+    "a_b",
+    "/",
+    "//",
+    "/a?b",
+    "ä",
+    "a/b",
+    "10.0.0.7",
+    "10.0.0.0/8",
+    "10.0.0.0/08",
+    "10.0.0.7/8",
+]
+EVERY_CHARACTER = [before + chr(code) + "b" for code in range(1, 128) for before in ("a", "/a")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "parse"),
+    [
+        ("HAVip", "spec.frontends.0.name", parse_label),
+        ("HAVip", "spec.frontends.0.poolRef.name", parse_subdomain),
+        ("HAVip", "spec.nodes.preferred.0", parse_subdomain),
+        ("HAVip", "spec.className", parse_label),
+        ("HAVipClass", "spec.interface.name", parse_interface_name),
+        ("HAVipClass", "spec.addressRanges.0", parse_network),
+        ("HAVipNode", "spec.instances.0.havip", Key.parse),
+        ("HAVipNode", "spec.instances.0.frontends.0.pool", Key.parse),
+        ("BackendPool", "spec.healthCheck.http.path", parse_http_path),
+        ("BackendPool", "spec.members.static.0.address", parse_address),
+    ],
+)
+def test_the_model_understands_every_text_the_api_server_takes(
+    ask: Asking, kind: str, path: str, parse: Callable[[object], object]
+) -> None:
+    texts = [*ODD, *EVERY_CHARACTER]
+    accepted = [text for text in texts if isinstance(ask.create(having(sample(kind), path, text)), dict)]
+    assert accepted
+    assert [text for text in accepted if not takes(parse, text)] == []
 
 
 _OCTET = st.integers(0, 300).map(str) | st.sampled_from(["00", "01", "0x1", "", "+1", "-1", "1 ", "٣"])
@@ -142,4 +194,4 @@ ADDRESSES = (
 @given(text=ADDRESSES)
 def test_the_api_server_and_the_model_take_the_same_addresses(ask: Asking, text: str) -> None:
     answer = ask.create(having(sample("HAVip"), "spec.addresses", [text]))
-    assert isinstance(answer, dict) == model_takes(text), answer
+    assert isinstance(answer, dict) == takes(parse_virtual_address, text), answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
+@cache
 def texts() -> Mapping[str, str]:
     """File name -> content."""
     return {f"{GROUP}_{kind.plural}.yaml": _text(definition(kind)) for kind in KINDS}

@@ -15,7 +15,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Answered by clouds and hypervisors themselves; a VIP there would never be reached, or would cut the node off.
-_PLATFORM = frozenset(map(ipaddress.ip_address, ("169.254.169.254", "168.63.129.16", "fd00:ec2::254")))
+PLATFORM = frozenset(map(ipaddress.ip_address, ("169.254.169.254", "168.63.129.16", "fd00:ec2::254")))
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 
 
@@ -47,7 +47,7 @@ def parse_virtual_address(text: object) -> Address:
         (address.is_multicast, "a multicast address"),
         (str(address) == "255.255.255.255", "the broadcast address"),
         (address.is_link_local, "a link-local address"),
-        (address in _PLATFORM, "an address of the platform"),
+        (address in PLATFORM, "an address of the platform"),
         (isinstance(address, ipaddress.IPv4Address) and address.is_reserved, "a reserved address"),
         (isinstance(address, ipaddress.IPv4Address) and int(address) >> 24 == 0, "in 0.0.0.0/8"),
     ):

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from havip.api.schema import Extra, Rule, Rules
+from havip.model.address import PLATFORM
 
 Int32 = Extra((("format", "int32"),))
 Int64 = Extra((("format", "int64"),))
@@ -120,7 +121,7 @@ _ONE_ADDRESS = Rule(
     "must be one IPv4 or IPv6 address such as 192.0.2.10 or 2001:db8::10: no prefix length, no zone, no leading zeros,"
     " no IPv4-mapped form",
 )
-_PLATFORM = ("169.254.169.254/32", "168.63.129.16/32", "fd00:ec2::254/128")
+_PLATFORM = sorted(map(str, PLATFORM))
 
 
 def _unless_address(condition: str) -> str:
@@ -141,8 +142,10 @@ _UNICAST = (
     ),
     Rule(
         # cidr().containsIP() because comparing two ip() values breaks the cost budget
-        _unless_address(" && ".join(f"!cidr('{address}').containsIP(self)" for address in _PLATFORM)),
-        "must not be an address that clouds answer themselves: 169.254.169.254, 168.63.129.16 or fd00:ec2::254",
+        _unless_address(
+            " && ".join(f"!cidr('{address}/{128 if ':' in address else 32}').containsIP(self)" for address in _PLATFORM)
+        ),
+        f"must not be an address that clouds answer themselves: {', '.join(_PLATFORM)}",
     ),
 )
 UnicastAddress = Annotated[str, Field(min_length=2, max_length=45), Rules(_UNICAST)]
