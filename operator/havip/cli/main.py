@@ -21,9 +21,9 @@ from havip.model.refusal import Refused
 Command = Callable[[argparse.Namespace], int]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Entry point of `havip`."""
-    options = _parser().parse_args(arguments)
+    options = arguments(words)
     command: Command = options.command
     if command is _run_operator:
         # A process of its own kind: it has its own log, and what kills it must be seen in full.
@@ -162,6 +162,11 @@ def _own_namespace(options: argparse.Namespace) -> str:
 
 
 # ---- arguments
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line understood; exits with 2 and a usage where it is not."""
+    return _parser().parse_args(words)
 
 
 def _parser() -> argparse.ArgumentParser:
