@@ -262,7 +262,9 @@ class Applier:
             if not self.daemon.running:
                 raise NotApplied("keepalived ended")
             asked = asked or self.daemon.reload()
-            running = await self.daemon.dump() if asked else None
+            running = await self.daemon.dump(0.5) if asked else None
+            if running is None and asked and not priorities:
+                running = {}  # 2.2.7 writes no dump when it runs no instance
             if running is not None and {name: item.base_priority for name, item in running.items()} == priorities:
                 self._holding.started(priorities)
                 self._holding.hear_dump(running)

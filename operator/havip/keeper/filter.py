@@ -21,6 +21,7 @@ class AdvertFilter:
 
     def __init__(self, nftables: Nftables) -> None:
         self._nftables = nftables
+        self._owned = True
         self._table = ""
         self._watched: tuple[Watched, ...] | None = None
         self.adverts = Adverts()
@@ -44,10 +45,18 @@ class AdvertFilter:
 
     def _run_owned(self, name: str, watched: tuple[Watched, ...]) -> None:
         try:
-            self._nftables.run(rules.table(name, watched, owned=True))
+            self._nftables.run(rules.table(name, watched, owned=self._owned))
         except NftablesError:
-            # A kernel before 5.12 knows no owner; then the table stays if we are killed, and drops strangers only.
-            self._nftables.run(rules.table(name, watched, owned=False))
+            if not self._owned:
+                raise
+            # One of that name without an owner, or a kernel before 5.12, which knows none; then the table stays
+            # if we are killed, and drops strangers only.
+            self._nftables.run(rules.remove(name, owned=False))
+            try:
+                self._nftables.run(rules.table(name, watched, owned=True))
+            except NftablesError:
+                self._nftables.run(rules.table(name, watched, owned=False))
+                self._owned = False
 
     def sample(self, now: float) -> None:
         """Reads the counters."""
@@ -86,7 +95,7 @@ class AdvertFilter:
     def remove(self) -> None:
         if self._table:
             try:
-                self._nftables.run(rules.remove(self._table))
+                self._nftables.run(rules.remove(self._table, owned=self._owned))
             except NftablesError as error:
                 _log.warning("the table stays: %s", error)
             self._table, self._watched = "", None

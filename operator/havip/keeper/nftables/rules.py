@@ -49,9 +49,9 @@ def table_name(class_name: str) -> str:
 def table(name: str, watched: Iterable[Watched], *, owned: bool) -> str:
     """Replaces the whole table in one transaction. `owned`: the kernel removes it when this process ends."""
     entries = sorted(watched, key=lambda entry: entry.virtual_router_id)
-    lines = [f"table inet {name}", f"delete table inet {name}", f"table inet {name} {{"]
-    if owned:
-        lines.append("  flags owner;")
+    flags = ["  flags owner;"] if owned else []
+    # The kernel takes the first of these for an update where there is a table, and the flag of one never changes.
+    lines = [f"table inet {name} {{", *flags, "}", f"delete table inet {name}", f"table inet {name} {{", *flags]
     for entry in entries:
         lines.extend(_objects(entry))
     lines.extend(_hook("input", "from", entries))
@@ -60,8 +60,10 @@ def table(name: str, watched: Iterable[Watched], *, owned: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def remove(name: str) -> str:
-    return f"table inet {name}\ndelete table inet {name}\n"
+def remove(name: str, *, owned: bool) -> str:
+    """Removes the table, also where there is none."""
+    flags = " { flags owner; }" if owned else ""
+    return f"add table inet {name}{flags}\ndelete table inet {name}\n"
 
 
 def list_counters(name: str) -> str:
