@@ -8,7 +8,7 @@ import pytest
 
 from havip.model.keys import Key, node_object_name, pool_object_name
 from havip.model.node import InterfaceChoice, InterfaceSource, NodeSpec, NodeStatus
-from havip.model.pool import Pool, parse_http_path
+from havip.model.pool import Pool, RealServer, parse_http_path
 from havip.model.refusal import Refused
 from havip.model.report import InstanceReport, KeeperReport
 
@@ -126,6 +126,13 @@ def test_a_pool_survives_its_wire_form() -> None:
 def test_a_path_that_could_end_a_line_or_a_word_is_refused(path: object) -> None:
     with pytest.raises(Refused, match="healthz"):
         parse_http_path(path)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "fe80::1", "web"])
+def test_a_server_that_no_vip_may_open_to_clients_is_refused(address: str) -> None:
+    with pytest.raises(Refused) as refused:
+        RealServer.from_json({"address": address, "port": 80})
+    assert refused.value.field == "address"
 
 
 def test_names_of_what_we_make_say_whose_it_is() -> None:

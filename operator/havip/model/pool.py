@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from havip.model.address import Address, parse_address
+from havip.model.address import Address, parse_virtual_address
 from havip.model.keys import Key
 from havip.model.reading import Reader
 from havip.model.refusal import Refused, shown
@@ -83,7 +83,8 @@ class RealServer:
     def from_json(cls, value: object) -> RealServer:
         read = Reader(value)
         server = cls(
-            address=read.parsed("address", parse_address),
+            # A node's loopback or the cloud's metadata service behind a VIP would open them to every client.
+            address=read.parsed("address", parse_virtual_address),
             port=read.integer("port", low=1, high=65_535),
             weight=read.integer("weight", low=0, high=256, default=1),
         )
