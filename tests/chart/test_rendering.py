@@ -147,11 +147,3 @@ def test_a_default_class_is_the_only_custom_resource_of_a_release(release: list[
     (made,) = [each for each in documents if each["apiVersion"].startswith("havip.dev/")]
     assert (made["kind"], made["metadata"]["name"], made["spec"]) == ("HAVipClass", "edge", spec)
     assert made["metadata"]["annotations"] == {"havip.dev/is-default-class": "true"}
-
-
-def test_the_notes_warn_of_what_was_switched_off() -> None:
-    off = "admissionPolicies.enabled=false,hooks.uninstall.enabled=false"
-    notes = helm("install", "havip", str(CHART), "--dry-run=client", f"--set={off}")
-    assert "WARNING: admissionPolicies.enabled is false" in notes
-    assert "WARNING: hooks.uninstall.enabled is false" in notes
-    assert "WARNING" not in helm("install", "havip", str(CHART), "--dry-run=client")

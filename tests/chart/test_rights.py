@@ -112,6 +112,7 @@ def test_the_uninstall_hook_releases_and_deletes_nothing_of_a_user(release: list
         ("", "pods", "list"),
         ("", "configmaps", "list create delete"),
         ("apps", "deployments@havip-operator", "get"),
+        ("", "serviceaccounts@havip-operator", "get"),
     )
 
 

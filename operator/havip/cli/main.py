@@ -195,9 +195,9 @@ def _parser() -> argparse.ArgumentParser:
     uninstall.add_argument(
         "--stall",
         type=_seconds,
-        default=20.0,
+        default=30.0,
         metavar="SECONDS",
-        help="do it without the operator when nothing has changed for so long (default: 20)",
+        help="do it without the operator when nothing has changed for so long (default: 30)",
     )
 
     render = _command(commands, "render", _render, "what a node makes of its orders, from files")

@@ -134,7 +134,7 @@ def _since(text: str, now: datetime, *, word: str = " since") -> str:
         seconds = max(0, int((now - moment).total_seconds()))
     except (ValueError, TypeError):
         return ""
-    return f"{word} {text} ({_ago(seconds)})"
+    return f"{word} {text} ({_ago(seconds)} ago)"
 
 
 def _ago(seconds: int) -> str:

@@ -81,7 +81,8 @@ def _spec(body: dict[str, Any], orders: Path) -> tuple[NodeSpec, int]:
         spec, _left_out = NodeSpec.from_json(body.get("spec"))
     except Refused as refused:
         raise Failed(f"{orders}: {refused.under('spec')}", code=MISUSED) from None
-    generation = body.get("generation", body.get("metadata", {}).get("generation", 1))
+    metadata = body.get("metadata", {})
+    generation = body.get("generation", metadata.get("generation", 1) if isinstance(metadata, dict) else None)
     if isinstance(generation, bool) or not isinstance(generation, int):
         raise Failed(f"{orders}: generation: must be a whole number", code=MISUSED)
     return spec, generation

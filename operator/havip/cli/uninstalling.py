@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from havip.cli.connection import (
+    ACCOUNTS,
     CLASSES,
     CONFIG_MAPS,
     DAEMON_SETS,
@@ -40,14 +41,15 @@ _POOL_DOCUMENTS = f"{GROUP}/pool=true"
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """In seconds. `deadline`: for the operator in all. `stall`: without a change that is visible from outside.
+    """In seconds. `deadline`: for the operator in all. `stall`: without a change that is visible from outside; above
+    the 15 s after which another replica takes over from a dead one.
 
     `alone`: the same where no replica of the operator is ready. `emptied`, `ended`: for node pods that are told to
     give up their addresses, and then to end; a node that is off never answers.
     """
 
     deadline: float = 120.0
-    stall: float = 20.0
+    stall: float = 30.0
     alone: float = 3.0
     emptied: float = 15.0
     ended: float = 45.0
@@ -124,19 +126,23 @@ class Uninstall:
         left = self._wait_for_the_operator()
         if left:
             self._release_by_hand(left)
+        else:
+            self._wait_for_the_pods()
         self._tidy()
         self._say("nothing is held any more")
 
     # ---- the operator's turn
 
     def _mark(self) -> None:
-        """Owned by the operator's Deployment, so that it goes with it and not before."""
-        deployment = self._operator()
+        """Owned by the operator's account: with it the mark goes, when the operator has lost its rights and not before.
+
+        Owned by the Deployment it would go first, and an operator that still runs would begin anew.
+        """
+        account = self._found(ACCOUNTS)
         metadata: Body = {"name": MARK, "namespace": self._namespace}
-        if deployment is not None:
-            metadata["ownerReferences"] = [
-                {"apiVersion": "apps/v1", "kind": "Deployment", "name": OPERATOR, "uid": deployment["metadata"]["uid"]}
-            ]
+        if account is not None:
+            uid = account["metadata"]["uid"]
+            metadata["ownerReferences"] = [{"apiVersion": "v1", "kind": "ServiceAccount", "name": OPERATOR, "uid": uid}]
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
         try:
             self._connection.create(CONFIG_MAPS, body, namespace=self._namespace)
@@ -164,16 +170,17 @@ class Uninstall:
                 seen, moved = left.visible(), self._now()
         return left
 
-    def _operator(self) -> Body | None:
+    def _found(self, resource: Resource) -> Body | None:
+        """The operator's object of this kind."""
         try:
-            return self._connection.get(DEPLOYMENTS, OPERATOR, namespace=self._namespace)
+            return self._connection.get(resource, OPERATOR, namespace=self._namespace)
         except Refusal as refusal:
             if refusal.missing:
                 return None
             raise
 
     def _works(self) -> bool:
-        deployment = self._operator()
+        deployment = self._found(DEPLOYMENTS)
         return bool(deployment and deployment.get("status", {}).get("readyReplicas"))
 
     def _look(self) -> Left:
@@ -208,16 +215,15 @@ class Uninstall:
 
     def _release_by_hand(self, left: Left) -> None:
         self._empty(left.nodes)
-        for daemon_set in left.daemon_sets:
+        for daemon_set in self._ours(DAEMON_SETS, labels=_NODE_PODS):
             self._gone(DAEMON_SETS, daemon_set)
-        self._until(self._no_pods, self._patience.ended, "node pods have not ended; their nodes may be off")
+        self._wait_for_the_pods()
         for each in self._held():
             self._strip(each)
         for node in self._ours(NODE_OBJECTS):
             self._gone(NODE_OBJECTS, node)
-        self._until(lambda: not self._look(), self._patience.emptied, "something is still held")
         if still := self._look():
-            raise Failed(f"still held after everything was tried: {still}; look at the operator and try again")
+            raise Failed(f"still held after everything was tried: {still}; look at the operator's log and try again")
 
     def _empty(self, nodes: list[Body]) -> None:
         """An emptied HAVipNode makes its keeper give the addresses up; a deleted one would not (the agent keeps
@@ -225,17 +231,21 @@ class Uninstall:
         for name in [_name(node) for node in nodes if _instances(node)]:
             self._say(f"emptying HAVipNode {name}")
             self._quietly(partial(self._nothing_for, name))
-        self._until(self._confirmed, self._patience.emptied, "some nodes have not confirmed that they hold nothing")
+        self._until(self._unconfirmed, self._patience.emptied, "have not confirmed that they hold nothing")
 
     def _nothing_for(self, name: str) -> None:
         nothing: Body = {"spec": {"instances": []}}
         self._connection.merge(NODE_OBJECTS, name, nothing, namespace=self._namespace)
 
-    def _confirmed(self) -> bool:
-        return all(_applied(node) >= node["metadata"]["generation"] for node in self._ours(NODE_OBJECTS))
+    def _wait_for_the_pods(self) -> None:
+        """An ending node pod takes addresses and tables off its node."""
+        self._until(self._pods, self._patience.ended, "have not ended; if their nodes are off, they never will")
 
-    def _no_pods(self) -> bool:
-        return not self._ours(PODS, labels=_NODE_PODS)
+    def _unconfirmed(self) -> list[str]:
+        return [_name(node) for node in self._ours(NODE_OBJECTS) if _applied(node) < node["metadata"]["generation"]]
+
+    def _pods(self) -> list[str]:
+        return [_name(pod) for pod in self._ours(PODS, labels=_NODE_PODS)]
 
     def _strip(self, held: Held) -> None:
         kind, namespace, name = held.where
@@ -254,8 +264,8 @@ class Uninstall:
     def _tidy(self) -> None:
         for document in self._ours(CONFIG_MAPS, labels=_POOL_DOCUMENTS):
             self._gone(CONFIG_MAPS, document)
-        if self._operator() is None:
-            # Nobody is left to obey the mark, and it would stop the next release's operator.
+        if self._found(ACCOUNTS) is None:
+            # The mark has no owner to go with, and it would stop the next release's operator.
             self._quietly(lambda: self._connection.delete(CONFIG_MAPS, MARK, namespace=self._namespace))
 
     def _gone(self, resource: Resource, body: Body) -> None:
@@ -270,11 +280,12 @@ class Uninstall:
             if refusal.status not in (_MISSING, also):
                 raise
 
-    def _until(self, holds: Callable[[], bool], seconds: float, otherwise: str) -> None:
+    def _until(self, pending: Callable[[], list[str]], seconds: float, what: str) -> None:
+        """Until nothing is pending, or `seconds` are over: then it says who and goes on."""
         end = self._now() + seconds
-        while not holds():
+        while names := pending():
             if self._now() > end:
-                self._say(f"going on after {seconds:.0f} s: {otherwise}")
+                self._say(f"going on after {seconds:.0f} s: {', '.join(names)} {what}")
                 return
             self._pause(self._patience.look_every)
 
