@@ -17,7 +17,7 @@ from e2e.lab.declare import DEFAULT_TIMING, Vip
 from e2e.lab.episode import Episode
 from e2e.lab.follow import NotInTime
 from e2e.lab.history import MS, ClientHistory, Figures, HolderHistory, Kind, Outcome, Stream, Stretch, Unprobed
-from e2e.lab.lab import DEFAULT_CLASS, ECHO_PORT, FIRST_SERVER, SERVER_PORT, Lab, Node
+from e2e.lab.lab import DEFAULT_CLASS, ECHO_PORT, EVERY_MILLISECOND, FIRST_SERVER, SERVER_PORT, Lab, Node
 from e2e.lab.measuring import Observer, Prober, now
 from e2e.lab.namespaces import LabError, Namespace
 from e2e.lab.pod import Flavour, Part, Pod
@@ -26,6 +26,7 @@ __all__ = [
     "DEFAULT_CLASS",
     "DEFAULT_TIMING",
     "ECHO_PORT",
+    "EVERY_MILLISECOND",
     "FIRST_SERVER",
     "MS",
     "SERVER_PORT",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 _HERE = Path(__file__).parent
@@ -33,7 +34,7 @@ def compiled(name: str) -> Path:
     if program.exists():
         return program
     program.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = program.with_suffix(f".{os.getpid()}")
+    unfinished = program.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
     try:
         subprocess.run(
             ["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", unfinished, sources[0]], check=True

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from e2e.lab.declare import Vip
 from e2e.lab.history import ClientHistory, Figures, HolderHistory, Kind, Overlap, Stretch
-from e2e.lab.lab import Lab, Node
+from e2e.lab.lab import SCENARIO_SPACING, Lab, Node
 from e2e.lab.measuring import now
 from e2e.lab.namespaces import Namespace
 
@@ -20,7 +20,7 @@ class Episode:
         vip: Vip,
         title: str,
         *,
-        spacing_ms: float = 1.0,
+        spacing_ms: Mapping[Kind, float] = SCENARIO_SPACING,
         kinds: Sequence[Kind] = (),
         source: Namespace | None = None,
     ) -> None:
@@ -43,9 +43,9 @@ class Episode:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
+                self.stretch = Stretch(self._began, now())
                 self._clients = self.client.history()
                 self._holders = self._lab.observer.history()
-                self.stretch = Stretch(self._began, now())
                 print(self)
         finally:
             self.client.close()

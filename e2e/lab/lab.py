@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from ipaddress import ip_address
@@ -41,6 +41,10 @@ ECHO_PORT = 7000
 SERVER_PORT = 8080
 """Where every real server says which one it is (numbers from `FIRST_SERVER`)."""
 FIRST_SERVER = 201
+EVERY_MILLISECOND: Mapping[Kind, float] = dict.fromkeys(Kind, 1.0)
+"""Spacing of probes for figures: nearly a whole CPU for one client, its haproxy and its servers."""
+SCENARIO_SPACING: Mapping[Kind, float] = {Kind.ICMP: 1.0, Kind.UDP: 1.0, Kind.TCP: 2.0, Kind.PROXIED: 5.0}
+"""Enough to see every fault, and it leaves the CPU to the nodes."""
 _FIRST_NODE, _CLIENT, _OBSERVER, _FIRST_BACKEND = 11, 100, 101, 51
 _runs = itertools.count()
 
@@ -274,13 +278,13 @@ class Lab:
     def client_of(
         self,
         *vips: Vip,
-        spacing_ms: float = 1.0,
+        spacing_ms: Mapping[Kind, float] = SCENARIO_SPACING,
         kinds: Sequence[Kind] = (),
         source: Namespace | None = None,
     ) -> Prober:
         """A client that asks these VIPs in every way (through haproxy where there is a front end)."""
         streams = [
-            Stream(kind, address, port, spacing_ms)
+            Stream(kind, address, port, spacing_ms[kind])
             for vip in vips
             for address in vip.addresses
             for kind, port in (

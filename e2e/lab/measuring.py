@@ -125,8 +125,9 @@ class Prober(_Program):
 
     def history(self) -> ClientHistory:
         """Everything sent up to now, once the last of it was answered or given up."""
-        self.wait_resolved(now())
-        return ClientHistory(self.streams, self.records())
+        moment = now()
+        self.wait_resolved(moment)
+        return ClientHistory(self.streams, [record for record in self.records() if record.at <= moment])
 
 
 def _word(stream: Stream) -> str:

@@ -157,7 +157,8 @@ class Pod:
         self._forget()
 
     def _forget(self) -> None:
-        """What lived in memory goes with the pod."""
+        """What lived in memory goes with the pod; and what it said is no longer true."""
+        (self.source / "status.json").unlink(missing_ok=True)
         shutil.rmtree(self.folders.root, ignore_errors=True)
 
     # -- faults ---------------------------------------------------------------------------------------------------
@@ -183,6 +184,8 @@ class Pod:
                 os.kill(pid, number)
         if number is signal.SIGKILL:
             await_gone(pids)
+            if part in self.running:
+                self.running[part].wait()
 
     def kill_keepalived(self) -> None:
         """SIGKILL to parent and child together: nothing is left that could take the address away."""

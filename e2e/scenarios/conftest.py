@@ -58,7 +58,7 @@ def fresh_vip(**wanted: Any) -> Vip:
 
 
 def heal(lab: Lab) -> None:
-    """Every node on, every cable in, every process running."""
+    """Every node on, every cable in, every process running, the newest spec in force everywhere."""
     for node in lab.nodes:
         if not node.powered:
             node.power_on(start=False)
@@ -71,6 +71,9 @@ def heal(lab: Lab) -> None:
                 container = pod.running.get(part)
                 if container is None or not container.running:
                     pod.start_part(part)
+    for node in lab.nodes:
+        for pod in node.pods.values():
+            pod.wait_applied(seconds=20)
 
 
 @pytest.hookimpl(wrapper=True)

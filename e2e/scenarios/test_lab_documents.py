@@ -167,7 +167,7 @@ def test_fifty_havips_move_off_a_dead_node_together(lab: Lab, new_vip: NewVip) -
     for vip in vips:
         lab.settled(vip, on=lab.node(vip.preferred[0]), seconds=30)
     mine = [vip for vip in vips if vip.preferred[0] == "n1"]
-    with lab.client_of(*mine, kinds=(Kind.ICMP,), spacing_ms=20) as client:
+    with lab.client_of(*mine, kinds=(Kind.ICMP,), spacing_ms={Kind.ICMP: 20.0}) as client:
         client.wait_answered()
         lab.node(1).power_off()
         for vip in mine:
