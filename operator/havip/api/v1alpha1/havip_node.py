@@ -80,7 +80,8 @@ class NodeInstance(Model):
     """The VIP: one address, or an IPv4 and an IPv6 one."""
     source_address: PlainAddress
     """This node's own address that adverts leave from."""
-    peers: Annotated[tuple[NodePeer, ...], Field(max_length=PEERS), ListType("map", ("nodeName",))]
+    # A whole, not a map: server-side apply of an emptied map of a required field leaves null, which is refused.
+    peers: Annotated[tuple[NodePeer, ...], Field(max_length=PEERS)]
     """The other candidates."""
     eligible: bool = True
     """False: give the address up and stay out until a peer's adverts are heard."""
