@@ -119,6 +119,9 @@ def test_a_node_that_returns_waits_with_failback_delayed(lab: Lab, new_vip: NewV
     declare(lab, vip)
     lab.observer.wait_one_holder(vip.address)
     said(lab.node(1), vip, lambda item: item.state is State.ACTIVE)
+    for node in lab.nodes:  # at first all of them are held back, which holds nobody back
+        said(node, vip, lambda item: item.reason not in ("HeldBack", "Starting"))
+    lab.observer.wait_priority(1, vip.virtual_router_id, 209)
     stop_keeper(lab.node(1))
     heir = lab.observer.wait_one_holder(vip.address, but=1)
     started = now()

@@ -25,6 +25,7 @@ from havip.keeper.keepalived.notify import NotifyFifo
 from havip.keeper.keepalived.render import Paths
 from havip.keeper.netlink import Events, Netlink
 from havip.keeper.nftables.library import Nftables, NftablesError
+from havip.keeper.nftables.reading import Reading
 from havip.keeper.reporting import Reporter
 from havip.keeper.track import Track
 from havip.model.paths import DEFAULT_ROOT, Folders
@@ -50,7 +51,7 @@ class Keeper:
         self._children = Children()
         self._netlink = Netlink()
         self._events = Events()
-        self._filter = AdvertFilter(Nftables())
+        self._filter = AdvertFilter(Nftables(), Reading())
         self._fifo = NotifyFifo(Path(paths.fifo))
         self._document = DocumentFile(Path(folders.election_document))
         self._folder = FolderWatch(Path(folders.election))

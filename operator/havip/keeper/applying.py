@@ -103,6 +103,7 @@ class Applier:
             # A peer serves before we are back: else this node, better by its base, would take over once more.
             delay = max(delay, 2 * self._holding.detection_seconds())
         self._restart_at = now + delay
+        self._changed()
         self._work.set()
 
     async def run(self) -> None:

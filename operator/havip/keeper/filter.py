@@ -11,6 +11,7 @@ import time
 from havip.keeper.adverts import Adverts
 from havip.keeper.nftables import rules
 from havip.keeper.nftables.library import Nftables, NftablesError
+from havip.keeper.nftables.reading import ReadError, Reading
 from havip.keeper.nftables.rules import Watched
 
 _log = logging.getLogger(__name__)
@@ -19,8 +20,9 @@ _log = logging.getLogger(__name__)
 class AdvertFilter:
     """One table of one class. `trouble` = why it is not in force; empty = it is."""
 
-    def __init__(self, nftables: Nftables) -> None:
+    def __init__(self, nftables: Nftables, reading: Reading) -> None:
         self._nftables = nftables
+        self._reading = reading
         self._owned = True
         self._table = ""
         self._watched: tuple[Watched, ...] | None = None
@@ -63,13 +65,16 @@ class AdvertFilter:
         if not self._table:
             return
         try:
-            output = self._nftables.run(rules.list_counters(self._table), json=True)
-        except NftablesError as error:
-            # Somebody removed the table (`nft flush ruleset` spares only owned ones): it is put back.
+            counters = self._reading.counters(self._table)
+        except ReadError as error:
             self._complain(f"nftables: {error}")
+            return
+        if self._watched and not counters:
+            # Somebody removed the table (`nft flush ruleset` spares only owned ones): it is put back.
+            self._complain("nftables: our table was removed")
             self._put_back()
-        else:
-            self.adverts.sample(rules.read_counters(output), now)
+            return
+        self.adverts.sample(counters, now)
 
     def _put_back(self) -> None:
         watched = self._watched or ()
@@ -84,13 +89,10 @@ class AdvertFilter:
         """When a peer was heard last, to the kernel's tick."""
         known = self.adverts.last_heard(virtual_router_id)
         try:
-            text = self._nftables.run(rules.list_heard(self._table, virtual_router_id))
-        except NftablesError:
+            left = self._reading.milliseconds_left(self._table, rules.heard_set(virtual_router_id))
+        except ReadError:
             return known
-        ago = rules.milliseconds_since_heard(text)
-        if ago is None:
-            return known
-        return now - ago / 1000
+        return now - (rules.REMEMBERED_SECONDS - max(left.values()) / 1000) if left else known
 
     def remove(self) -> None:
         if self._table:

@@ -54,6 +54,7 @@ class Holding:
         self._interface = 0
         self._announcer = Announcer("lo")
         self.vips: dict[str, Vip] = {}
+        self._owners: dict[Address, Vip] = {}
         self.link_up = True
         self.track_healthy = True
         self.stopping = False
@@ -71,6 +72,7 @@ class Holding:
         for name in self.vips.keys() - vips.keys():
             self._forget(name)
         self.vips = dict(vips)
+        self._owners = {address: vip for vip in self.vips.values() for address in vip.instance.addresses}
         self.resync_addresses()
 
     def _forget(self, name: str) -> None:
@@ -79,9 +81,6 @@ class Holding:
         self._remove(vip, [known for address, known in vip.kernel.items() if address in vip.given])
         self._written.pop(name, None)
         (Path(self._paths.tracks) / name).unlink(missing_ok=True)
-
-    def _owner(self, address: Address) -> Vip | None:
-        return next((vip for vip in self.vips.values() if address in vip.instance.addresses), None)
 
     def resync_addresses(self) -> None:
         """The kernel's whole truth instead of events."""
@@ -108,7 +107,7 @@ class Holding:
                     self.link_up = event.up
                     touched.update(self.vips)
             elif event.known.interface == self._interface:
-                vip = self._owner(event.known.address)
+                vip = self._owners.get(event.known.address)
                 if vip is not None and self._hear_address(vip, event):
                     touched[vip.name] = vip
         if touched:
@@ -169,20 +168,24 @@ class Holding:
 
     def look_at(self, vips: Iterable[Vip]) -> None:
         """Judges these VIPs anew: their states, track files and what follows from them."""
-        now = time.monotonic()
+        now, wall = time.monotonic(), wall_clock()
+        news = False
         for vip in tuple(vips):
+            before = vip.said
             taken_over = vip.note_held(now)
-            around = self._surroundings(vip, now)
+            around = self._surroundings(vip, now, wall)
             vip.look(around)
             if taken_over:
                 self._taken_over(vip, now)
             self._write_track(vip, vip.track_value(around))
-        self._changed()
+            news = news or vip.said != before
+        if news:
+            self._changed()
 
-    def _surroundings(self, vip: Vip, now: float) -> Surroundings:
+    def _surroundings(self, vip: Vip, now: float, wall: str) -> Surroundings:
         return Surroundings(
             now=now,
-            wall=wall_clock(),
+            wall=wall,
             handover_seconds=self.handover_seconds,
             stopping=self.stopping,
             track_healthy=self.track_healthy,
@@ -243,9 +246,9 @@ class Holding:
             self._renewed = now
             if not frozen:
                 self._renew(vip for vip in self.vips.values() if vip.held_since is not None and self.speaks(vip, now))
-        for vip in self.vips.values():
-            self._act_on_contradiction(vip, now, frozen=frozen)
-        self.look_at(self.vips.values())
+            for vip in self.vips.values():
+                self._act_on_contradiction(vip, now, frozen=frozen)
+            self.look_at(self.vips.values())
 
     def speaks(self, vip: Vip, now: float) -> bool:
         """Whether its adverts leave: the evidence for renewing."""

@@ -57,14 +57,14 @@ class Vip:
     since: str = ""
     outage_ms: int | None = None
     heard: tuple[str, ...] = ()
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name = self.rendered.name
 
     @property
     def instance(self) -> Instance:
         return self.rendered.instance
-
-    @property
-    def name(self) -> str:
-        return self.rendered.name
 
     @property
     def master(self) -> bool:
@@ -74,6 +74,11 @@ class Vip:
     def whole(self) -> bool:
         """Every address is in the kernel."""
         return len(self.kernel) == len(self.instance.addresses)
+
+    @property
+    def said(self) -> tuple[object, ...]:
+        """What of it can be news in a report."""
+        return (self.verdict, self.since, self.heard, self.outage_ms)
 
     @property
     def handing_over(self) -> bool:

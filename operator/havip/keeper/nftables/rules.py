@@ -1,4 +1,4 @@
-"""The text of the keeper's table, and what its counters say. Pure.
+"""The text of the keeper's table. Pure.
 
 Only adverts of *our* VRIDs are looked at: a table that dropped protocol 112 from strangers made another
 class's standby MASTER at once (measured), and the control plane may run its own keepalived on the node.
@@ -10,9 +10,7 @@ somebody lists it.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from havip.model.address import Address
@@ -21,9 +19,6 @@ from havip.model.election import Instance
 REMEMBERED_SECONDS = 3600
 """How long the kernel remembers when a peer was last heard; its resolution is one tick of the kernel (4 ms)."""
 
-_EXPIRES = re.compile(r"expires ((?:\d+[a-z]+)+)")
-_PART = re.compile(r"(\d+)(ms|[dhms])")
-_MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _FAMILY = {4: ("ip", "ip protocol", "ipv4_addr"), 6: ("ip6", "ip6 nexthdr", "ipv6_addr")}
 
 
@@ -66,12 +61,18 @@ def remove(name: str, *, owned: bool) -> str:
     return f"add table inet {name}{flags}\ndelete table inet {name}\n"
 
 
-def list_counters(name: str) -> str:
-    return f"list counters table inet {name}"
+def heard_set(virtual_router_id: int) -> str:
+    """The set that remembers when each peer was last heard."""
+    return f"heard_{virtual_router_id}"
 
 
-def list_heard(name: str, virtual_router_id: int) -> str:
-    return f"list set inet {name} heard_{virtual_router_id}"
+def sent_counter(virtual_router_id: int) -> str:
+    return f"sent_{virtual_router_id}"
+
+
+def heard_counter(virtual_router_id: int, peer: int) -> str:
+    """`peer` is its place among the instance's peers."""
+    return f"from_{virtual_router_id}_{peer}"
 
 
 def _objects(entry: Watched) -> list[str]:
@@ -79,12 +80,14 @@ def _objects(entry: Watched) -> list[str]:
     family, _match, kind = _FAMILY[entry.version]
     lines = [f"  counter sent_{vrid} {{ packets 0 bytes 0; }}"]
     lines += [f"  counter from_{vrid}_{index} {{ packets 0 bytes 0; }}" for index in range(len(entry.peers))]
-    lines.append(f"  set heard_{vrid} {{ type {kind}; flags dynamic,timeout; timeout {REMEMBERED_SECONDS}s; size 8; }}")
+    lines.append(
+        f"  set {heard_set(vrid)} {{ type {kind}; flags dynamic,timeout; timeout {REMEMBERED_SECONDS}s; size 8; }}"
+    )
     lines.append(f"  chain from_{vrid} {{")
     for index, (_node, address) in enumerate(entry.peers):
         lines.append(
             f"    {family} saddr {address} counter name from_{vrid}_{index}"
-            f" update @heard_{vrid} {{ {family} saddr }} accept"
+            f" update @{heard_set(vrid)} {{ {family} saddr }} accept"
         )
     lines += ["    drop", "  }", f"  chain sent_{vrid} {{", f"    counter name sent_{vrid}", "  }"]
     return lines
@@ -102,22 +105,3 @@ def _hook(hook: str, prefix: str, entries: list[Watched]) -> list[str]:
             lines.append(f"    {match} 112 @th,8,8 vmap {{ {', '.join(jumps)} }}")
     lines.append("  }")
     return lines
-
-
-def read_counters(output: str) -> dict[str, int]:
-    """Packets by counter name, from libnftables' JSON."""
-    found: dict[str, int] = {}
-    for item in json.loads(output).get("nftables", ()):
-        counter = item.get("counter")
-        if isinstance(counter, Mapping):
-            found[str(counter["name"])] = int(counter["packets"])
-    return found
-
-
-def milliseconds_since_heard(output: str) -> int | None:
-    """How long ago the latest peer was heard, from libnftables' text of a `heard_` set; None = not remembered."""
-    left = [
-        sum(int(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(text))
-        for text in _EXPIRES.findall(output)
-    ]
-    return REMEMBERED_SECONDS * 1000 - max(left) if left else None
