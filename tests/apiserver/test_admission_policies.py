@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from dataclasses import dataclass
 import pytest
 from e2e.cluster.control_plane import ControlPlane
 from tests.apiserver.acting import Account, Answer, Body
-from tests.chart.rendering import node_pod, one, render
+from tests.apiserver.releasing import installed
+from tests.chart.rendering import one, render
 
 from havip.controller.daemon_sets import daemon_set
 from havip.controller.facts import Template
@@ -56,18 +56,14 @@ class Release:
 
 @pytest.fixture(scope="module")
 def release(api_server: ControlPlane) -> Iterator[Release]:
-    """The chart's objects, nodes n1 and n2 with a pod and a HAVipNode each; every policy is in force."""
-    documents = render({"rbac": {"aggregateToDefaultRoles": False}}, namespace=NAMESPACE)
-    installed = [each for each in documents if "helm.sh/hook" not in each["metadata"].get("annotations", {})]
-    api_server.apply(_named("v1", "Namespace", NAMESPACE, namespace=""))
-    api_server.apply(*installed)
-    for node in ("n1", "n2"):
-        api_server.apply(_named("v1", "Node", node, namespace=""))
-        api_server.apply(_pod(node), _node_object(node))
-    release = Release(api_server, documents)
-    _wait_until_in_force(release)
-    yield release
-    api_server.kubectl("delete", "validatingadmissionpolicies,validatingadmissionpolicybindings", "--all")
+    """The chart installed, nodes n1 and n2 with a pod and a HAVipNode each; every policy is in force."""
+    with installed(api_server, NAMESPACE):
+        for node in ("n1", "n2"):
+            api_server.apply(_named("v1", "Node", node, namespace=""))
+            api_server.apply(_pod(node), _node_object(node))
+        release = Release(api_server, render(namespace=NAMESPACE))
+        _wait_until_in_force(release)
+        yield release
 
 
 def _named(version: str, kind: str, name: str, *, namespace: str = NAMESPACE, **rest: object) -> Body:
@@ -343,11 +339,3 @@ def test_the_operator_has_its_own_rights_and_no_more(release: Release) -> None:
     assert operator.get("/api/v1/configmaps").code == 403
     assert operator.merge(_status_path("n1"), {"status": {"error": "x"}}).code == 403
     assert operator.create(f"/api/v1/namespaces/{NAMESPACE}/pods", _pod("n1"), dry=True).code == 403
-
-
-def test_the_template_is_a_pod_that_kubernetes_takes(release: Release) -> None:
-    """The DaemonSet's own checks see a template only from outside; a pod of it goes through all of them."""
-    pod = node_pod(release.documents)
-    body = _named("v1", "Pod", "as-the-template", spec=copy.deepcopy(pod["spec"]))
-    body["spec"].pop("priorityClassName")  # the class of this name is made by a controller that does not run here
-    release.control.kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", input=json.dumps(body))
