@@ -7,7 +7,6 @@
 Nodes are n1, n2, ... at 10.88.0.11, .12, ...; `client` (10.88.0.100) is a machine beside them on the same wire.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -142,7 +142,7 @@ class Cluster:
                 state=self.record.state / place.name,
                 binaries=self.cache / "bin",
                 kubeconfigs=Kubeconfigs(kubelet=kubelet, kube_proxy=proxy),
-                spawn=lambda name, argv, where=place.name: self._spawn(where, name, argv),
+                spawn=partial(self._spawn, place.name),
                 until=self.until,
             )
             self.nodes[place.name] = node

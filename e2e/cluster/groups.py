@@ -1,7 +1,7 @@
 """The cgroup tree that holds every process of one cluster, so that its end needs no guess about names.
 
-A container outlives its shim, a shim outlives containerd, and other runs on the machine use the same binaries: membership
-in the tree is the only thing that says whose a process is. Nothing here may end a process by its name or command line.
+A container outlives its shim, a shim outlives containerd, and other runs on the machine use the same binaries:
+membership in the tree is the only thing that says whose a process is. Nothing here may end a process by its name.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The wires of one cluster: a namespace with a bridge, and one namespace each for control plane, client and nodes.
 
-Everything lives in namespaces of this run, so two runs use the same addresses side by side, and nothing a test sends can
-leave the machine. The machine's own network namespace is never touched.
+Everything lives in namespaces of this run, so two runs use the same addresses side by side, and nothing that a test
+sends can leave the machine. The machine's own network namespace is never touched.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,7 @@
 """One node: containerd, kubelet and kube-proxy in a network namespace of their own.
 
-A node is told from its neighbours by its namespace, its cgroup and its two folders: `state` lives as long as the power is
-on (sockets, mounts), `disk` survives a power-off, as on a machine. Nothing of a node may live outside these four.
+A node is told from its neighbours by its namespace, its cgroup and its two folders: `state` lives as long as the power
+is on (sockets, mounts), `disk` survives a power-off, as on a machine. Nothing of a node may live outside these four.
 """
 
 import json
@@ -44,8 +44,8 @@ hostnameOverride: {name}
 conntrack: {{maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}}
 """
 
-# A lease of 8 s is renewed every 2 s: with the control plane's grace period a dead node is NotReady after about 16 s, not
-# 50. The defaults only make the tests wait. The API is open to whoever reaches the node: only this run does.
+# A lease of 8 s is renewed every 2 s: with the control plane's grace period a dead node is NotReady after about 16 s,
+# not 50. The defaults only make the tests wait. The API is open to whoever reaches the node: only this run does.
 KUBELET = """\
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -106,14 +106,14 @@ class Node:
         self.load_images(images)
         self.spawn("kube-proxy", [f"{self.binaries}/kube-proxy", f"--config={self.disk}/kube-proxy.yaml", "--v=1"])
         self.spawn("kubelet", [
-            f"{self.binaries}/kubelet", f"--config={self.disk}/kubelet.yaml", f"--kubeconfig={self.kubeconfigs.kubelet}",
-            f"--hostname-override={self.name}", f"--root-dir={self.disk}/kubelet", f"--cert-dir={self.disk}/pki",
-            f"--node-ip={self.place.address}", "--v=2",
+            f"{self.binaries}/kubelet", "--v=2", f"--hostname-override={self.name}", f"--node-ip={self.place.address}",
+            f"--config={self.disk}/kubelet.yaml", f"--kubeconfig={self.kubeconfigs.kubelet}",
+            f"--root-dir={self.disk}/kubelet", f"--cert-dir={self.disk}/pki",
         ])  # fmt: skip
         self.powered = True
 
     def halt(self) -> None:
-        """Everything that runs ends at once, and what a machine has in memory is gone: mounts, sockets, leases of pods."""
+        """Everything that runs ends at once, and what a machine has in memory is gone: mounts, sockets."""
         self.group.kill()
         unmount_below(self.state, self.disk)
         for address in self.state.glob("containerd/io.containerd.runtime.v2.task/*/*/address"):

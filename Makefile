@@ -1,0 +1,59 @@
+# Every target installs what it needs first and says how long that took; a second run reuses all of it.
+#   make demo            the story of one VIP on a real three-node Kubernetes   (KEEP=1 leaves the cluster running)
+#   make test            everything that is checked: lint, unit, API server, chart, lab, cluster
+#   make soak N=5        all scenarios N times
+#   make bench           measures; writes docs/benchmarks.md and docs/benchmarks.json
+export HAVIP_CACHE ?= $(CURDIR)/.cache
+PYTHON := .venv/bin/python
+SETUP := @sh e2e/setup/start.sh
+N ?= 5
+
+.PHONY: demo test unit lint bench soak crds lock binaries images clean
+
+demo:
+	$(SETUP) everything
+	@$(PYTHON) -m e2e.demo
+
+test:
+	$(SETUP) everything
+	@$(MAKE) --no-print-directory check-style
+	@$(PYTHON) -m pytest tests e2e/scenarios
+
+# What needs neither root nor network nor anything built.
+unit:
+	@$(PYTHON) -m pytest tests -m "not binaries and not apiserver and not helm and not lab and not cluster"
+
+lint:
+	$(SETUP) environment
+	@$(MAKE) --no-print-directory check-style
+
+.PHONY: check-style
+check-style:
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check --quiet .
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports --no-timing 2>/dev/null || .venv/bin/lint-imports
+
+bench:
+	$(SETUP) everything
+	@$(PYTHON) -m e2e.bench
+
+soak:
+	$(SETUP) everything
+	@for run in $$(seq $(N)); do echo "soak $$run of $(N)"; $(PYTHON) -m pytest e2e/scenarios || exit 1; done
+
+crds:
+	$(SETUP) environment
+	@$(PYTHON) -m havip.api.generate
+
+lock:
+	@$(PYTHON) e2e/setup/lock.py
+
+binaries images:
+	$(SETUP) $@
+
+# The cache may be shared by several checkouts: what is not below this one is left alone.
+clean:
+	@$(PYTHON) -m e2e.cluster down --all 2>/dev/null || true
+	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

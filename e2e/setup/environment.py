@@ -1,0 +1,34 @@
+"""The virtual environment: exactly what the lock file says, and the project itself, editable."""
+
+import subprocess
+import sys
+
+from e2e.setup.workshop import Workshop, digest, stamped
+
+LOCK = "requirements.lock"
+
+
+def made(workshop: Workshop) -> bool:
+    return stamped(workshop.checkout / ".venv" / "setup.stamp", _key(workshop)) and _works(workshop)
+
+
+def make(workshop: Workshop) -> None:
+    if not _works(workshop):
+        workshop.run([sys.executable, "-m", "venv", "--clear", workshop.checkout / ".venv"])
+    workshop.run([*workshop.pip_install, "--require-hashes", f"--requirement={LOCK}"])
+    # The lock has what builds the project, so nothing is asked for that is not in it.
+    workshop.run([*workshop.pip_install, "--no-deps", "--no-build-isolation", "--editable", "."])
+    (workshop.checkout / ".venv" / "setup.stamp").write_text(_key(workshop))
+
+
+def _key(workshop: Workshop) -> str:
+    return digest(*((workshop.checkout / name).read_bytes() for name in (LOCK, "pyproject.toml")))
+
+
+def _works(workshop: Workshop) -> bool:
+    """A checkout that was moved, or whose Python was upgraded away, has an environment that does not start."""
+    try:
+        done = subprocess.run([workshop.python, "-m", "pip", "--version"], check=False, capture_output=True)
+    except OSError:
+        return False
+    return done.returncode == 0
