@@ -32,3 +32,14 @@ def test_of_two_that_do_not_go_together_the_first_stays() -> None:
         return "a and b want the same port" if {"a", "b"} <= set(parts) else ""
 
     assert list(asyncio.run(narrow(["a", "b", "c"], refusal))) == ["b"]
+
+
+def test_what_is_known_already_is_not_asked_again() -> None:
+    asked: list[list[str]] = []
+
+    async def refusal(parts: list[str]) -> str:
+        asked.append(parts)
+        return "b is bad" if "b" in parts else ""
+
+    assert asyncio.run(narrow(["b"], refusal, known="all is bad")) == {"b": "all is bad"}
+    assert asked == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from havip.agent import writing
@@ -27,7 +27,9 @@ from havip.model.refusal import LeftOut
 LISTENING_SECONDS = 3.0
 """How old the list of listening sockets may be: on a node with many connections it is not cheap to read."""
 RETRY_SECONDS = 60.0
-"""When what the binary or a reload refused is tried again, although nothing of it changed."""
+"""When what the binary refused is tried again, although nothing of it changed."""
+RELOAD_RETRY_SECONDS = 1800.0
+"""The same for what a reload refused. A failed one is not free: haproxy pauses all listeners while it tries to bind."""
 NO_STATE = b"1\n"
 """A server state file that says nothing: haproxy warns when it is not there."""
 
@@ -204,7 +206,7 @@ class Balancer:
         return wanted
 
     async def _load(self, wanted: Configuration, running: runtime.Running) -> tuple[runtime.Running, Configuration]:
-        """Reloads; what cannot be bound although its port looked free is found one by one and left out."""
+        """Reloads; what cannot be bound although its port looked free is found and left out."""
         try:
             return await self._reload(wanted, running), wanted
         except master.ReloadFailed as failed:
@@ -215,8 +217,21 @@ class Balancer:
         self._listened = None
         if self._taken(fresh):
             raise first  # the next round leaves them out by name
-        base = wanted.with_frontends(held)
+        guilty = {front: str(first) for front in fresh if front.name in first.frontends}
+        if guilty:
+            self._refuse(guilty.items(), seconds=RELOAD_RETRY_SECONDS)
+        else:
+            trial = _Trial(wanted.with_frontends(held), self._reload_refusal(running))
+            self._refuse((await narrow(fresh, trial.refusal, known=str(first))).items(), seconds=RELOAD_RETRY_SECONDS)
+        if not any(front in self._refused for front in fresh):
+            raise first
+        wanted = self._without_refused(wanted)
+        running = await runtime.observe(self._folders.haproxy_runtime_socket)
+        if running.digest == self._render(wanted)[1]:
+            return running, wanted
+        return await self._reload(wanted, running), wanted
 
+    def _reload_refusal(self, running: runtime.Running) -> Callable[[Configuration], Awaitable[str]]:
         async def refusal(trial: Configuration) -> str:
             try:
                 await self._reload(trial, running)
@@ -224,11 +239,7 @@ class Balancer:
                 return str(failed)
             return ""
 
-        if await refusal(base):
-            raise first
-        await self._narrow(fresh, _Trial(base, refusal))
-        wanted = self._without_refused(wanted)
-        return await self._reload(wanted, running), wanted
+        return refusal
 
     async def _reload(self, wanted: Configuration, running: runtime.Running) -> runtime.Running:
         """Raises `ReloadFailed` after the last good file is back in its place."""
@@ -289,10 +300,12 @@ class Balancer:
     # --- what was refused ---
 
     async def _narrow(self, sections: Sequence[_Section], trial: _Trial) -> None:
-        refused = await narrow(sections, trial.refusal)
-        self._refused.update(refused)
+        self._refuse((await narrow(sections, trial.refusal)).items(), seconds=RETRY_SECONDS)
+
+    def _refuse(self, refused: Collection[tuple[_Section, str]], *, seconds: float) -> None:
         if refused:
-            self._refused_until = self._clock() + RETRY_SECONDS
+            self._refused.update(refused)
+            self._refused_until = self._clock() + seconds
 
     def _without_refused(self, configuration: Configuration) -> Configuration:
         if not self._refused:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from pathlib import PurePosixPath
 
 from havip.agent.haproxy import runtime
@@ -15,19 +16,25 @@ from havip.agent.haproxy.check import first_alert
 from havip.agent.haproxy.sockets import SocketAway, ask
 
 RELOAD_SECONDS = 15
+BUSY_SECONDS = 5
 _LOOK_SECONDS = 0.01
+_BLAMED = re.compile(r"for frontend ([A-Za-z0-9_:.-]+): cannot bind")
 _MASTER = re.compile(r"^\d+\s+master\s+\d+\s+\[failed: (\d+)\]", re.MULTILINE)
 
 
 class ReloadFailed(Exception):
-    """The old worker goes on. The message is haproxy's where it gave one."""
+    """The old worker goes on. The message is haproxy's where it gave one; `frontends` are those it blamed by name."""
+
+    def __init__(self, message: str, frontends: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.frontends = frontends
 
 
 async def reload(master: PurePosixPath, socket: PurePosixPath, *, digest: str) -> runtime.Running:
     """Makes haproxy read its file again, and waits until it runs `digest`. Raises `ReloadFailed`, `SocketAway`."""
     answer = await _ask_reload(master)
     if "Success=0" in answer:
-        raise ReloadFailed(first_alert(answer) or "haproxy refused the new configuration")
+        raise ReloadFailed(first_alert(answer) or "haproxy refused the new configuration", blamed(answer))
     try:
         async with asyncio.timeout(RELOAD_SECONDS):
             return await _loaded(master, socket, digest)
@@ -36,13 +43,18 @@ async def reload(master: PurePosixPath, socket: PurePosixPath, *, digest: str) -
 
 
 async def _ask_reload(master: PurePosixPath) -> str:
-    try:
-        return await ask(master, "reload", seconds=RELOAD_SECONDS)
-    except SocketAway as away:
-        # 2.6 re-executes itself under our feet: a connection that was reset may have been understood.
-        if isinstance(away.__cause__, ConnectionResetError | BrokenPipeError):
-            return ""
-        raise
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return await ask(master, "reload", seconds=RELOAD_SECONDS)
+        except SocketAway as away:
+            # 2.6 re-executes itself under our feet: a connection that was reset may have been understood.
+            if isinstance(away.__cause__, ConnectionResetError | BrokenPipeError):
+                return ""
+            # Nobody listens while the master is busy with a reload before this one.
+            if not isinstance(away.__cause__, ConnectionRefusedError) or time.monotonic() > end:
+                raise
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _loaded(master: PurePosixPath, socket: PurePosixPath, digest: str) -> runtime.Running:
@@ -56,6 +68,11 @@ async def _loaded(master: PurePosixPath, socket: PurePosixPath, digest: str) -> 
         except SocketAway:
             pass  # between two masters or two workers
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+def blamed(answer: str) -> frozenset[str]:
+    """The front ends that could not be bound, of what haproxy 3.0 says to a reload that failed."""
+    return frozenset(_BLAMED.findall(answer))
 
 
 def failures(processes: str) -> int:

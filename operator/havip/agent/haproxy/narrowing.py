@@ -8,10 +8,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def narrow(parts: Sequence[T], refusal: Callable[[list[T]], Awaitable[str]]) -> dict[T, str]:
+async def narrow(parts: Sequence[T], refusal: Callable[[list[T]], Awaitable[str]], *, known: str = "") -> dict[T, str]:
     """The parts that cannot be had together with the others, and why.
 
     `refusal` says why a set of parts is refused, or nothing. With k bad ones among n it is asked about k log n times.
+    `known`: why all of them together are refused, where that is known and need not be asked again.
     """
     good: list[T] = []
     bad: dict[T, str] = {}
@@ -19,7 +20,7 @@ async def narrow(parts: Sequence[T], refusal: Callable[[list[T]], Awaitable[str]
     async def add(some: Sequence[T]) -> None:
         if not some:
             return
-        why = await refusal([*good, *some])
+        why = known if known and len(some) == len(parts) else await refusal([*good, *some])
         if not why:
             good.extend(some)
         elif len(some) == 1:
