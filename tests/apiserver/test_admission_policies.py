@@ -209,6 +209,10 @@ HOSTILE: dict[str, tuple[Change, str]] = {
         _of("keeper", "livenessProbe", {"exec": {"command": ["id"]}}),
         "must have the command and environment",
     ),
+    "another readiness probe": (
+        lambda pod: _every(pod, "keeper")["readinessProbe"]["exec"].update({"command": ["id"]}),
+        "must have the command and environment",
+    ),
     "another class in a container than on the label": (
         lambda pod: _every(pod, "agent")["env"][0].update({"value": "other"}),
         "must have the command and environment",

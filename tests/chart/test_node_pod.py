@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import subprocess
+from pathlib import Path, PurePosixPath
 
 import pytest
 from tests.chart.rendering import Body, containers, node_pod, one, render
 
+from havip.keeper.reporting import Reporter
 from havip.model.paths import Folders
+from havip.model.report import KeeperReport
 
 pytestmark = pytest.mark.helm
 
@@ -151,6 +154,24 @@ def test_haproxy_has_time_to_finish_before_the_pod_is_killed(pod: Body) -> None:
 
     handover = 5  # the keeper hands over first; a generous bound
     assert pod["spec"]["terminationGracePeriodSeconds"] >= HARD_STOP_SECONDS + handover
+
+
+@pytest.mark.parametrize(("generation", "ready"), [(0, False), (1, True), (70, True)])
+def test_the_keeper_is_ready_when_it_has_applied_orders(
+    by_name: dict[str, Body], tmp_path: Path, generation: int, ready: bool
+) -> None:
+    """The probe's own command on a report as the keeper writes it."""
+    reporter = Reporter(tmp_path / "state.json", tmp_path / "state.sock")
+    reporter.publish(KeeperReport(generation, "", "2.3.3", keepalived_running=True, track_healthy=True))
+    *command, file = by_name["keeper"]["readinessProbe"]["exec"]["command"]
+    assert PurePosixPath(file) == Folders().state_file
+    done = subprocess.run([*command, str(tmp_path / "state.json")], check=False)
+    assert (done.returncode == 0) is ready
+
+
+def test_nothing_is_killed_for_having_no_orders(by_name: dict[str, Body]) -> None:
+    for container in by_name.values():
+        assert not {"livenessProbe", "startupProbe", "lifecycle"} & container.keys()
 
 
 def test_a_roll_out_works_on_one_node_at_a_time() -> None:

@@ -101,6 +101,15 @@ spec:
     command: [python3, -m, havip.keeper]
     env:
     {{- include "havip.nodePod.env" . | nindent 4 }}
+    # Ready = it has applied orders. A roll-out that did not wait for this could take the last node that holds a VIP
+    # before the first one can. Not a startup or liveness probe: a keeper without orders must never be killed for it.
+    readinessProbe:
+      exec: {command: [grep, -q, '"appliedGeneration":[1-9]', /run/havip/state/state.json]}
+      failureThreshold: 3
+      initialDelaySeconds: 1
+      periodSeconds: 5
+      successThreshold: 1
+      timeoutSeconds: 5
     securityContext:
       allowPrivilegeEscalation: false
       capabilities: {add: [NET_ADMIN, NET_RAW], drop: [ALL]}
