@@ -170,7 +170,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="havip", description="Virtual IPs that outlive their nodes.")
+    # kubectl runs a plug-in by its file name.
+    called = "kubectl havip" if Path(sys.argv[0]).name == "kubectl-havip" else "havip"
+    parser = argparse.ArgumentParser(prog=called, description="Virtual IPs that outlive their nodes.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run a part of the product").add_subparsers(required=True, metavar="PART")
