@@ -117,5 +117,6 @@ def _excluded(instance: Instance, interface: str) -> str:
 
 
 def _virtual(address: Address, interface: str) -> str:
-    # Without nodad an IPv6 VIP was silent for 2-6 s at some switches (measured).
-    return f"{address}/32 dev {interface}" if address.version == 4 else f"{address}/128 dev {interface} -nodad"
+    # keepalived adds IPv6 VIPs without duplicate address detection by itself; its keyword "-nodad" takes that away:
+    # the address stayed tentative for 1 s and failed against the node before us (seen in the lab).
+    return f"{address}/32 dev {interface}" if address.version == 4 else f"{address}/128 dev {interface}"
