@@ -24,8 +24,8 @@ async def _answer(probe: Probe) -> web.Response:
 
 
 @asynccontextmanager
-async def serving(port: int, *, healthy: Probe, ready: Probe, metrics: Callable[[], bytes]) -> AsyncIterator[int]:
-    """Serves on every address; gives the port (of use when it was 0)."""
+async def serving(port: int, *, healthy: Probe, ready: Probe, metrics: Callable[[], bytes]) -> AsyncIterator[None]:
+    """Serves on every address of this pod."""
     app = web.Application()
 
     async def healthz(_: web.Request) -> web.Response:
@@ -43,6 +43,6 @@ async def serving(port: int, *, healthy: Probe, ready: Probe, metrics: Callable[
     try:
         site = web.TCPSite(runner, port=port)
         await site.start()
-        yield runner.addresses[0][1]
+        yield
     finally:
         await runner.cleanup()
