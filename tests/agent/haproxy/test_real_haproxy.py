@@ -139,8 +139,12 @@ def test_a_server_that_leaves_keeps_its_connections_and_goes_with_the_last_one(
             assert answers(port) == "b"
             assert echoes(one)
             assert (state.pools[0].total, state.left_out) == (1, ())
-        names = lambda: rounds(balancer, replace(orders, servers=to(b))) and set(worker(haproxy).servers["shop.web"])  # noqa: E731  # read three times below it
-        eventually(lambda: names() == {f"127.0.0.1_{b.port}"})
+
+        def only_b_is_left() -> bool:
+            rounds(balancer, replace(orders, servers=to(b)))
+            return set(worker(haproxy).servers["shop.web"]) == {f"127.0.0.1_{b.port}"}
+
+        eventually(only_b_is_left)
 
 
 def test_a_weight_of_zero_takes_new_connections_away_and_keeps_the_open_ones(

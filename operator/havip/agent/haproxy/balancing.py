@@ -363,7 +363,7 @@ class _Trial:
     base: Configuration
     ask: Callable[[Configuration], Awaitable[str]]
 
-    async def refusal(self, sections: list[_Section]) -> str:
+    async def refusal(self, sections: Sequence[_Section]) -> str:
         backends = {item.pool: item for item in sections if isinstance(item, BackendSection)}
         frontends = [*self.base.frontends, *(item for item in sections if isinstance(item, FrontendSection))]
         return await self.ask(
