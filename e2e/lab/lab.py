@@ -241,6 +241,12 @@ class Lab:
             for started in [together.submit(pod.start) for pod in pods]:
                 started.result()
 
+    def wait_applied(self, *, class_name: str = DEFAULT_CLASS, seconds: float = 20.0) -> None:
+        """Wait until every running pod of the class has its newest spec in force."""
+        for node in self.members:
+            if node.powered and class_name in node.pods:
+                node.pod(class_name).wait_applied(seconds=seconds)
+
     def active(self, vip: Vip, *, seconds: float = 15.0) -> Node:
         """Wait until exactly one reachable node holds every address of the VIP, and return it."""
         number = self.observer.wait_one_holder(vip.address, seconds=seconds)
@@ -249,12 +255,14 @@ class Lab:
         return self.node(number)
 
     def settled(self, vip: Vip, *, on: Node | None = None, seconds: float = 20.0) -> Node:
-        """Wait until one node (that one) is active and advertises what an active node ends up with."""
+        """Wait until one node (that one) is active and, where anybody listens, advertises what it ends up with."""
         ranked = ranking(vip, [node.member for node in self.members])
         bases = {member.name: base for member, base in zip(ranked, BASES, strict=False)}
         deadline = time.monotonic() + seconds
         while True:
             node = self.active(vip, seconds=seconds)
+            if not any(other.powered for other in self.members if other is not node):
+                return node  # nobody to hear adverts: none can be seen on the wire
             if on is None or node is on:
                 wanted = bases[node.name] + (BONUS if vip.failback is Failback.NEVER else 0)
                 with contextlib.suppress(NotInTime):

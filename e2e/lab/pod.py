@@ -188,8 +188,8 @@ class Pod:
                 self.running[part].wait()
 
     def kill_keepalived(self) -> None:
-        """SIGKILL to parent and child together: nothing is left that could take the address away."""
-        pids = [*self.pids(Part.KEEPALIVED), *self.pids(Part.KEEPALIVED_CHILD)]
+        """SIGKILL to child and parent, the child first: it must not see its parent go, and say goodbye."""
+        pids = [*self.pids(Part.KEEPALIVED_CHILD), *self.pids(Part.KEEPALIVED)]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

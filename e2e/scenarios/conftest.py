@@ -32,6 +32,7 @@ def three_nodes(request: pytest.FixtureRequest) -> Iterator[Lab]:
         request.node.stash[_LABS] = lab
         lab.declare()
         lab.start()
+        lab.wait_applied()
         yield lab
 
 
@@ -71,9 +72,7 @@ def heal(lab: Lab) -> None:
                 container = pod.running.get(part)
                 if container is None or not container.running:
                     pod.start_part(part)
-    for node in lab.nodes:
-        for pod in node.pods.values():
-            pod.wait_applied(seconds=20)
+    lab.wait_applied()
 
 
 @pytest.hookimpl(wrapper=True)

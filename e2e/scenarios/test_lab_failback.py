@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,8 @@ from havip.model.states import Failback, State
 
 NewVip = Callable[..., Vip]
 DELAY_SECONDS = 4
+SETTLE_SECONDS = 8
+"""Long enough for three nodes to boot one after the other on a busy machine."""
 
 
 def away_and_back(lab: Lab, vip: Vip) -> tuple[Node, Node]:
@@ -66,11 +69,11 @@ def test_a_preferred_node_that_returns_takes_over_after_the_delay_where_that_is_
 ) -> None:
     vip = new_vip(failback=Failback.DELAYED, failback_delay_seconds=DELAY_SECONDS)
     lab.declare(vip)
-    lab.observer.wait_one_holder(vip.address)
-    lab.observer.wait_holders(vip.address, 1, seconds=DELAY_SECONDS + 10)
+    lab.settled(vip, on=lab.node(1))
     first = lab.node(1)
     first.power_off()
     other = lab.node(lab.observer.wait_one_holder(vip.address, but=1))
+    lab.settled(vip, on=other)
     back = time.monotonic()
     first.power_on()
     with Episode(lab, vip, "failback Delayed") as seen:
@@ -111,11 +114,12 @@ def test_after_a_cold_start_in_any_order_spread_and_preference_hold(
     dark: Lab, new_vip: NewVip, order: tuple[int, ...]
 ) -> None:
     vips = [new_vip(preferred=names) for names in (("n1", "n2", "n3"), ("n2", "n3", "n1"), ("n3", "n1", "n2"))]
-    dark.declare(*vips)
+    dark.declare(*vips, timing=replace(DEFAULT_TIMING, settle_seconds=SETTLE_SECONDS))
     for number in order:
         dark.node(number).power_on()
+        runs(dark.node(number), vips[0])
     for vip in vips:
-        dark.settled(vip, on=dark.node(vip.preferred[0]))
+        dark.settled(vip, on=dark.node(vip.preferred[0]), seconds=SETTLE_SECONDS + 20)
     held = {vip.preferred[0]: dark.observer.holders(vip.address) for vip in vips}
     print(f"booted in order {order}: {held}")
     assert held == {"n1": (1,), "n2": (2,), "n3": (3,)}
@@ -125,7 +129,8 @@ def test_nodes_that_boot_while_one_serves_long_since_leave_it_what_it_has(dark: 
     vip = new_vip()
     dark.declare(vip)
     dark.node(3).power_on()
-    dark.settled(vip, on=dark.node(3))
+    dark.observer.wait_holders(vip.address, 3)
+    _long_enough_for_an_election()  # and for the settle time: with nobody to hear them, no adverts can be seen
     with Episode(dark, vip, "two better nodes boot") as seen:
         for number in (1, 2):
             dark.node(number).power_on()
