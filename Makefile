@@ -54,6 +54,6 @@ binaries images:
 
 # The cache may be shared by several checkouts: what is not below this one is left alone.
 clean:
-	@$(PYTHON) -m e2e.cluster down --all 2>/dev/null || true
+	@$(PYTHON) -m e2e.cluster down 2>/dev/null || true
 	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,7 +26,7 @@ from e2e.cluster.daemon import Daemon
 from e2e.cluster.groups import Group
 from e2e.cluster.network import CLIENT, CONTROL_PLANE, FIXED_HOSTS, Place, node_place
 from e2e.cluster.node import Kubeconfigs, Node
-from e2e.cluster.pause import write_pause_image
+from e2e.cluster.prepared import prepared_root
 from e2e.cluster.records import Ownership, erase_left_behind, record_for_this_process
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -130,8 +130,7 @@ class Cluster:
             self._spawn(CONTROL_PLANE, name, [str(binary(name)), *common, "--secure-port=0", *flags[name]])
 
     def _start_nodes(self) -> None:
-        pause = self.disk / "pause.tar"
-        write_pause_image(pause)
+        root = prepared_root(self.cache, self.images, self.until)
         proxy = self.control.kubeconfig("system:kube-proxy")
         for place in self.places:
             kubelet = self.control.kubeconfig(f"system:node:{place.name}", groups=["system:nodes"])
@@ -146,7 +145,8 @@ class Cluster:
                 until=self.until,
             )
             self.nodes[place.name] = node
-            node.boot([pause, *self.images])
+            node.install(root)
+            node.boot()
         self.until(lambda: self.ready_nodes() == set(self.nodes), "every node is Ready", 120)
 
     def _end(self, *, failed: bool) -> None:
@@ -187,6 +187,12 @@ class Cluster:
         for node in self.nodes.values():
             if node.powered:
                 node.load_images(archives)
+
+    def tag_image(self, reference: str, new: str) -> None:
+        """Gives an image a second name on every node that has power: another image, for whoever rolls it out."""
+        for node in self.nodes.values():
+            if node.powered:
+                node.tag_image(reference, new)
 
     def power_off(self, name: str) -> None:
         """The wire is dead at once, then everything on the node; what it had in memory is gone."""

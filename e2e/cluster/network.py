@@ -101,6 +101,8 @@ class Network:
 
     def disconnect(self, name: str) -> None:
         """Removes the namespace with all its kernel state: addresses, routes, rules, connections."""
+        # The kernel empties a deleted namespace later; the wire's name must be free at once.
+        _ip("-n", self.namespace(FABRIC), "link", "del", _wire(name))
         _ip("netns", "del", self.namespace(name))
 
     def remove(self) -> None:

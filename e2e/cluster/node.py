@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.cluster.commands import CommandFailed, run
+from e2e.cluster import prepared
+from e2e.cluster.commands import run
 from e2e.cluster.groups import Group
-from e2e.cluster.network import Place
+from e2e.cluster.network import PODS_NETWORK, Place
 from e2e.cluster.pause import PAUSE_IMAGE
 
 CNI_PLUGINS = Path("/usr/lib/cni")  # Debian's containernetworking-plugins
@@ -44,6 +45,9 @@ hostnameOverride: {name}
 conntrack: {{maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}}
 """
 
+# Nobody answers there: nothing here resolves names, and without an address every pod gets a warning.
+NO_DNS = "10.96.0.10"
+
 # A lease of 8 s is renewed every 2 s: with the control plane's grace period a dead node is NotReady after about 16 s,
 # not 50. The defaults only make the tests wait. The API is open to whoever reaches the node: only this run does.
 KUBELET = """\
@@ -65,6 +69,7 @@ evictionHard: {{}}
 podLogsDir: {disk}/pod-logs
 localStorageCapacityIsolation: false
 resolvConf: ""
+clusterDNS: ["{dns}"]
 """
 
 
@@ -94,16 +99,20 @@ class Node:
     def name(self) -> str:
         return self.place.name
 
-    def boot(self, images: Sequence[Path] = ()) -> None:
-        """Starts the three daemons; kubelet and kube-proxy find the rest by themselves."""
+    def install(self, root: Path) -> None:
+        """Gives a new node its disk, with the images of a prepared containerd root."""
+        self.disk.mkdir(parents=True, exist_ok=True)
+        prepared.give(root, self.disk / "containerd")
+
+    def boot(self) -> None:
+        """Starts the three daemons; they find by themselves what was on the disk."""
         for folder in (self.disk / "cni", self.disk / "kubelet", self.state):
             folder.mkdir(parents=True, exist_ok=True)
         for group in (self.group, self.group.child("daemons")):
             group.make()
         self._write_settings()
         self.spawn("containerd", ["containerd", "--config", f"{self.disk}/containerd.toml"])
-        self.until(self._containerd_answers, f"containerd on {self.name}", 30)
-        self.load_images(images)
+        self.until(lambda: prepared.answers(self._socket), f"containerd on {self.name}", 30)
         self.spawn("kube-proxy", [f"{self.binaries}/kube-proxy", f"--config={self.disk}/kube-proxy.yaml", "--v=1"])
         self.spawn("kubelet", [
             f"{self.binaries}/kubelet", "--v=2", f"--hostname-override={self.name}", f"--node-ip={self.place.address}",
@@ -125,22 +134,21 @@ class Node:
     def load_images(self, archives: Sequence[Path]) -> None:
         """Docker archives, as buildah writes them."""
         for archive in archives:
-            run([*self._ctr(), "images", "import", "--no-unpack", str(archive)])
+            run([*prepared.ctr(self._socket), "images", "import", str(archive)])
 
-    def _ctr(self) -> list[str]:
-        return ["ctr", "--address", f"{self.state}/containerd.sock", "--namespace", "k8s.io"]
+    def tag_image(self, reference: str, new: str) -> None:
+        """A second name for an image that the node has."""
+        run([*prepared.ctr(self._socket), "images", "tag", reference, new])
 
-    def _containerd_answers(self) -> bool:
-        try:
-            run([*self._ctr(), "version"])
-        except CommandFailed:
-            return False
-        return True
+    @property
+    def _socket(self) -> Path:
+        return self.state / "containerd.sock"
 
     def _write_settings(self) -> None:
         places = {
             "disk": self.disk, "state": self.state, "cgroup": self.group.path, "name": self.name, "pause": PAUSE_IMAGE,
-            "plugins": CNI_PLUGINS, "pods": self.place.pods, "kubeconfig": self.kubeconfigs.kube_proxy,
+            "plugins": CNI_PLUGINS, "pods": f"{PODS_NETWORK}.0.0/16", "dns": NO_DNS,
+            "kubeconfig": self.kubeconfigs.kube_proxy,
         }  # fmt: skip
         for file, template in {
             "containerd.toml": CONTAINERD,

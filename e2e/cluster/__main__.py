@@ -1,0 +1,97 @@
+"""`python -m e2e.cluster up | down | status`, and `kubectl`, `helm` and `client` for one that is up."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from e2e.cluster.cluster import CHECKOUT, Cluster, MissingProgram
+from e2e.cluster.control_plane import MissingBinary, binary
+from e2e.cluster.network import CLIENT, CONTROL_PLANE
+from e2e.cluster.records import Ownership, Record, erase_left_behind, recorded
+from e2e.setup.images import product_images
+
+HOW_TO_USE = """\
+Cluster {prefix} is up.
+  .venv/bin/python -m e2e.cluster kubectl get nodes -o wide
+  .venv/bin/python -m e2e.cluster client ping -c 3 10.88.0.11
+End it with
+  .venv/bin/python -m e2e.cluster down"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m e2e.cluster", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="starts a cluster that goes on running")
+    up.add_argument("--nodes", type=int, default=3)
+    down = commands.add_parser("down", help="ends clusters that were left running, and cleans up after killed runs")
+    down.add_argument("prefix", nargs="?", help="only this one, whoever runs it")
+    commands.add_parser("status", help="says which clusters are on this machine")
+    for name, text in {
+        "kubectl": "kubectl, as administrator",
+        "helm": "helm, as administrator",
+        "client": "a command on the client machine beside the nodes",
+    }.items():
+        commands.add_parser(name, help=text, prefix_chars="\0").add_argument("words", nargs="*")
+    options = parser.parse_args()
+    if options.command == "up":
+        _up(options.nodes)
+    elif options.command == "down":
+        _down(options.prefix)
+    elif options.command == "status":
+        _status()
+    else:
+        _enter(options.command, options.words)
+
+
+def _up(nodes: int) -> None:
+    cache = Path(os.environ.get("HAVIP_CACHE") or CHECKOUT / ".cache")
+    archives = [image.archive for image in product_images(cache).values()]
+    try:
+        with Cluster(nodes=nodes, images=archives) as cluster:
+            cluster.keep()
+    except (MissingProgram, MissingBinary) as missing:
+        sys.exit(str(missing))
+    print(HOW_TO_USE.format(prefix=cluster.prefix))
+
+
+def _down(prefix: str | None) -> None:
+    for record in recorded():
+        if record.prefix == prefix or (prefix is None and record.ownership is Ownership.PERSON):
+            record.erase()
+            print(f"{record.prefix} is gone")
+    for found in erase_left_behind():
+        print(f"{found}, which a killed run had left, is gone")
+
+
+def _status() -> None:
+    for record in recorded():
+        kept = record.ownership is Ownership.PERSON
+        owner = "kept" if kept else "left behind" if record.left_behind() else f"of process {record.owner}"
+        print(f"{record.prefix}: {owner}, {len(record.group.members())} processes, disk {record.disk}")
+
+
+def _enter(command: str, words: Sequence[str]) -> None:
+    """Becomes the command, so that it has the terminal and its code is ours."""
+    record = _the_one()
+    if command == "client":
+        argv = [*record.network.inside(CLIENT), *words]
+    else:
+        inside = record.network.inside(CONTROL_PLANE)
+        argv = [*inside, str(binary(command)), f"--kubeconfig={record.kubeconfig}", *words]
+    os.execvp(argv[0], argv)  # noqa: S606 -- a list, and no shell is what we want
+
+
+def _the_one() -> Record:
+    """The cluster that was left running, or else the only one that there is."""
+    every = [record for record in recorded() if record.kubeconfig]
+    kept = [record for record in every if record.ownership is Ownership.PERSON]
+    for candidates in (kept, every):
+        if len(candidates) == 1:
+            return candidates[0]
+    sys.exit(f"which cluster? there are {len(every)}: {', '.join(record.prefix for record in every) or 'none is up'}")
+
+
+if __name__ == "__main__":
+    main()
