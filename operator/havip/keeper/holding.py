@@ -177,10 +177,16 @@ class Holding:
             vip.look(around)
             if taken_over:
                 self._taken_over(vip, now)
+            elif vip.last_held == now:
+                asyncio.get_running_loop().call_later(vip.grace, self._look_at_if_known, vip)
             self._write_track(vip, vip.track_value(around))
             news = news or vip.said != before
         if news:
             self._changed()
+
+    def _look_at_if_known(self, vip: Vip) -> None:
+        if self.vips.get(vip.name) is vip:
+            self.look_at([vip])
 
     def _surroundings(self, vip: Vip, now: float, wall: str) -> Surroundings:
         return Surroundings(

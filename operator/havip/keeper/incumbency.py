@@ -35,6 +35,8 @@ class Standing:
     """The facts about one instance on this node.
 
     `held_since`: since when it is MASTER with every address in the kernel; None = it is not.
+    `last_held`: when that ended last.
+    `grace`: seconds that the bonus outlives the address.
     `started`: when keepalived began to run this instance; None = it does not run.
     `switch_until`: until when a changed preference keeps the bonus away.
     """
@@ -43,6 +45,8 @@ class Standing:
     track_healthy: bool
     started: float | None
     held_since: float | None
+    last_held: float | None = None
+    grace: float = 0.0
     switch_until: float = 0.0
 
 
@@ -63,14 +67,24 @@ def value(instance: Instance, standing: Standing, *, settle_seconds: float, now:
 
 
 def deserves_bonus(instance: Instance, standing: Standing, *, settle_seconds: float, now: float) -> bool:
-    """Whether the incumbent is protected against a node of a better base that returns."""
+    """Whether the incumbent is protected against a node of a better base that returns.
+
+    An address that somebody removed is put back by keepalived within 30 ms; without the bonus for that moment a
+    peer of a nearby base won the race in between.
+    """
     return (
         instance.failback is Failback.NEVER
-        and standing.held_since is not None
+        and _holds(standing, now)
         and standing.started is not None
         and now - standing.started >= settle_seconds
         and now >= standing.switch_until
     )
+
+
+def _holds(standing: Standing, now: float) -> bool:
+    if standing.held_since is not None:
+        return True
+    return standing.last_held is not None and now - standing.last_held < standing.grace
 
 
 def held_back(instance: Instance, standing: Standing, *, now: float) -> bool:

@@ -76,6 +76,11 @@ class Vip:
         return len(self.kernel) == len(self.instance.addresses)
 
     @property
+    def grace(self) -> float:
+        """Seconds: shorter than any standby's detection time, else the bonus would win the address back."""
+        return self.rendered.timing.advert_interval_ms / 1000
+
+    @property
     def said(self) -> tuple[object, ...]:
         """What of it can be news in a report."""
         return (self.verdict, self.since, self.heard, self.outage_ms)
@@ -115,7 +120,15 @@ class Vip:
         return incumbency.value(self.instance, standing, settle_seconds=settle, now=around.now)
 
     def _standing(self, will: Will, around: Surroundings) -> Standing:
-        return Standing(will, around.track_healthy, self.started, self.held_since, self.switch_until)
+        return Standing(
+            will=will,
+            track_healthy=around.track_healthy,
+            started=self.started,
+            held_since=self.held_since,
+            last_held=self.last_held,
+            grace=self.grace,
+            switch_until=self.switch_until,
+        )
 
     def note_held(self, now: float) -> bool:
         """Brings `held_since` up to date; True = this node has just become active."""
