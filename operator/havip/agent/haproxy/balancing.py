@@ -82,6 +82,7 @@ class Balancer:
         self._applied: dict[Key, tuple[BackendSection, str]] = {}
         self._good: bytes | None = None
         self._version = ""
+        self._steady: _Steady | None = None
         self.reloads = 0
 
     async def round(self, desired: Desired) -> BalancerState:
@@ -91,10 +92,12 @@ class Balancer:
         if self._clock() >= self._refused_until:
             self._refused.clear()
         error = ""
-        running: runtime.Running | None = None
+        running = await self._observe()
+        if self._steady is not None and self._steady.still(desired, running):
+            return self._steady.state
+        self._steady = None
         configuration, left_out = self._configured
         try:
-            running = await self._observe()
             wanted, taken = await self._possible(configuration, running)
             running, wanted = await self._bring(wanted, running)
             left_out = (*left_out, *taken, *self._refusals(configuration))
@@ -102,13 +105,16 @@ class Balancer:
             error = str(problem)
             left_out = (*left_out, *self._refusals(configuration))
             wanted = configuration
-        return BalancerState(
+        state = BalancerState(
             generation=desired.generation,
             version=self._version,
             error=error or ("" if running else "haproxy does not answer on its runtime socket"),
             pools=self._pools(desired, wanted, running),
             left_out=left_out,
         )
+        if running and not error and wanted == configuration and not membership.commands(wanted, running.servers):
+            self._steady = _Steady(desired, running, state)
+        return state
 
     async def _observe(self) -> runtime.Running | None:
         """What haproxy runs; None while it is not there, and then it will start with the file we write."""
@@ -338,22 +344,36 @@ class Balancer:
         self, desired: Desired, wanted: Configuration, running: runtime.Running | None
     ) -> tuple[PoolReport, ...]:
         out = []
+        ordered = {backend.pool: backend for backend in self._configured[0].backends}
         for backend in wanted.backends:
             has = {} if running is None else running.servers.get(backend.name, {})
-            if running is not None and membership.settled(Configuration((), (backend,)), running.servers):
-                self._note_applied(backend, desired)
+            # Only the form that is in the orders may carry their digest.
+            done = running is not None and membership.settled(Configuration((), (backend,)), running.servers)
+            if done and ordered[backend.pool] == backend:
+                order = desired.pools.get(backend.pool)
+                self._applied[backend.pool] = (backend, "" if order is None else order.digest)
             applied = self._applied.get(backend.pool)
             names = membership.names(backend)
             up = sum(1 for name in names if name in has and has[name].up)
             out.append(PoolReport(backend.pool, "" if applied is None else applied[1], up, len(names)))
         return tuple(out)
 
-    def _note_applied(self, backend: BackendSection, desired: Desired) -> None:
-        """Only the form that is in the orders may carry their digest."""
-        order = desired.pools.get(backend.pool)
-        current = next((item for item in self._configured[0].backends if item.pool == backend.pool), None)
-        if current == backend:
-            self._applied[backend.pool] = (backend, "" if order is None else order.digest)
+
+@dataclass(frozen=True, slots=True)
+class _Steady:
+    """A round after which nothing was left to do, so that the next one may stop at seeing the same."""
+
+    desired: Desired
+    running: runtime.Running
+    state: BalancerState
+
+    def still(self, desired: Desired, running: runtime.Running | None) -> bool:
+        return (
+            running is not None
+            and desired is self.desired
+            and (running.digest, running.pid) == (self.running.digest, self.running.pid)
+            and running.servers == self.running.servers
+        )
 
 
 @dataclass(frozen=True, slots=True)
