@@ -5,7 +5,7 @@ There is no cloud to call, so nothing here ever does anything but say so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from havip.provider import Capabilities, Failover
 
@@ -15,7 +15,7 @@ class NoProvider:
     """`spec.provider: None` of a HAVipClass."""
 
     name: str = "None"
-    capabilities: Capabilities = Capabilities(Failover.FOLLOWS)
+    capabilities: Capabilities = field(default_factory=lambda: Capabilities(Failover.FOLLOWS))
 
 
 provider = NoProvider()

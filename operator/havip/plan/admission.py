@@ -193,7 +193,7 @@ def holds(key: Key, class_name: str, addresses: tuple[Address, ...], observed: O
 
 def is_its_own(recorded: tuple[Address, ...], addresses: tuple[Address, ...]) -> bool:
     """Addresses are immutable, so other addresses under the same name are of an earlier HAVip."""
-    return set(recorded) == set(addresses)
+    return recorded == addresses or set(recorded) == set(addresses)
 
 
 def _without_conflicts(verdicts: list[Verdict], observed: Observed) -> dict[Key, Verdict]:

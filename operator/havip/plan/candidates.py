@@ -92,11 +92,15 @@ def target(
         chosen.append(_pick(havip, more, loads, first=not chosen))
     for seat in sorted(fading, key=_trim)[: max(0, count - len(chosen))]:
         chosen.append(seat.member)
+    return in_order(chosen, seats, preferred)
+
+
+def in_order(chosen: Sequence[Member], seats: Sequence[Seat], preferred: Sequence[str]) -> tuple[Member, ...]:
+    """Best first: as the user prefers, then by the bases they have; new ones as they were picked."""
+    order = {name: index for index, name in enumerate(preferred)}
     priority = {seat.member.name: seat.priority for seat in seats}
     last = len(order)
-    return tuple(
-        sorted(chosen, key=lambda one: (order.get(one.node, last), -priority.get(one.name, 0)))
-    )  # stable: new ones stay in the order in which they were picked
+    return tuple(sorted(chosen, key=lambda one: (order.get(one.node, last), -priority.get(one.name, 0))))
 
 
 def _kept(staying: Sequence[Seat], wished: Sequence[Member], *, count: int, order: dict[str, int]) -> list[Member]:

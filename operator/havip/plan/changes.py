@@ -1,8 +1,9 @@
 """From what is to what should be: the changes, in an order in which one may stop after any of them.
 
 Finalizers come before anything they protect. Pool documents come before the front ends that name them, and go after
-them. HAVipNodes are told before statuses speak of it. Statuses come after the Events that tell them apart: stopped
-between the two, the Event is said once more (as a series), never lost. Objects are let go last.
+them. HAVipNodes are told before statuses speak of it. An Event follows the status it was derived from: stopped between
+the two it is lost, which is what Events may be; the other way round, a pass that always stops there would never get to
+the status. Objects are let go last.
 """
 
 from __future__ import annotations
@@ -92,19 +93,19 @@ def _statuses(snapshot: Snapshot, desired: Desired) -> Iterable[Change]:
         of, key = snapshot.classes[name], Key("", name)
         if class_status != of.object.status:
             uid = of.metadata.uid
-            yield from of_ready(Kind.CLASS, key, uid, old=of.object.status.conditions, new=class_status.conditions)
             yield WriteStatus(Kind.CLASS, key, uid, class_status.to_json())
+            yield from of_ready(Kind.CLASS, key, uid, old=of.object.status.conditions, new=class_status.conditions)
     for key, pool_status in sorted(desired.pool_statuses.items()):
         pool = snapshot.pools[key]
         if pool_status != pool.object.status:
             uid = pool.metadata.uid
-            yield from of_ready(Kind.POOL, key, uid, old=pool.object.status.conditions, new=pool_status.conditions)
             yield WriteStatus(Kind.POOL, key, uid, pool_status.to_json())
+            yield from of_ready(Kind.POOL, key, uid, old=pool.object.status.conditions, new=pool_status.conditions)
     for key, status in sorted(desired.havip_statuses.items()):
         seen = snapshot.havips[key]
         if status != seen.object.status:
-            yield from of_havip(key, seen.metadata.uid, seen.object.status, status)
             yield WriteStatus(Kind.HAVIP, key, seen.metadata.uid, status.to_json())
+            yield from of_havip(key, seen.metadata.uid, seen.object.status, status)
 
 
 def _deletions(snapshot: Snapshot, desired: Desired) -> Iterable[Change]:
@@ -122,6 +123,6 @@ def _releases(snapshot: Snapshot, desired: Desired) -> Iterable[Change]:
         if metadata is None or FINALIZER not in metadata.finalizers:
             continue
         kind, key = what
+        yield DropFinalizer(kind, key, metadata.uid)
         if kind is Kind.HAVIP and key in desired.quarantined:
             yield quarantined(key, metadata.uid, desired.quarantined[key])
-        yield DropFinalizer(kind, key, metadata.uid)

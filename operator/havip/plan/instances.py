@@ -15,7 +15,7 @@ from havip.model.keys import Key, node_object_name
 from havip.model.node import Assignment, Frontend
 from havip.model.states import Failback
 from havip.plan.admission import Verdict, is_its_own
-from havip.plan.candidates import Loads, Seat, target, usable
+from havip.plan.candidates import Loads, Seat, in_order, lasting, target, usable
 from havip.plan.claims import grace
 from havip.plan.classes import Problem
 from havip.plan.observed import Member, Observed, quarantined
@@ -64,7 +64,12 @@ class Electorates:
     def __init__(self, observed: Observed, verdicts: Mapping[Key, Verdict]) -> None:
         self._observed = observed
         self._ids = VirtualRouterIds(observed)
-        self._usable = {name: usable(members) for name, members in observed.of_class.items()}
+        self._usable = {
+            (name, version): [one for one in usable(members) if one.speaks(version)]
+            for name, members in observed.of_class.items()
+            for version in (4, 6)
+        }
+        self._live: dict[Key, list[tuple[Member, Assignment]]] = {}
         self._loads: dict[str, Loads] = {name: Loads() for name in observed.of_class}
         for verdict in verdicts.values():
             self._count(verdict)
@@ -121,8 +126,12 @@ class Electorates:
         self._loads[name].add([seat.member.name for seat in seats])
 
     def _records(self, verdict: Verdict, class_name: str) -> list[tuple[Member, Assignment]]:
-        found = ((one, one.assignments[verdict.key]) for one in self._observed.allocated.get(verdict.key, ()))
-        return [(one, record) for one, record in found if is_live(one, record, verdict, class_name)]
+        known = self._live.get(verdict.key)
+        if known is None:
+            found = ((one, one.assignments[verdict.key]) for one in self._observed.allocated.get(verdict.key, ()))
+            known = [(one, record) for one, record in found if is_live(one, record, verdict, class_name)]
+            self._live[verdict.key] = known
+        return known
 
     def _seats(self, verdict: Verdict, class_name: str) -> list[Seat]:
         return [
@@ -148,10 +157,12 @@ class Electorates:
             staying = sorted(seats, key=lambda seat: -seat.priority)
             return tuple(seat.member for seat in staying if seat.member.belongs), ()
         nodes = verdict.seen.object.spec.nodes
-        fits = [one for one in self._usable[name] if self._fits(one, verdict)]
+        fits = self._usable[name, elected_of(verdict.addresses).version]
+        seated = {seat.member.node for seat in seats}
+        if len(seats) == nodes.candidates and seated.issuperset(nodes.preferred) and self._lasting(seats):
+            return in_order([seat.member for seat in seats], seats, nodes.preferred), ()
         taken = {one.node: self._ids.other(verdict.key, one.node, number) for one in fits} if number else {}
         free = [one for one in fits if not taken.get(one.node)]
-        seated = {seat.member.node for seat in seats}
         conflicts = tuple(
             _collides(number or 0, node, other)
             for node in nodes.preferred
@@ -168,11 +179,8 @@ class Electorates:
         )
         return found, conflicts
 
-    @staticmethod
-    def _fits(member: Member, verdict: Verdict) -> bool:
-        """Whether the node has an address of the family that is elected, or may still report one."""
-        elected = elected_of(verdict.addresses)
-        return member.young or member.source(elected.version, elected) is not None
+    def _lasting(self, seats: Sequence[Seat]) -> bool:
+        return all(lasting(seat.member, self._observed.waits) for seat in seats)
 
     def _wish(self, verdict: Verdict, places: Sequence[Place]) -> _Wish:
         spec = verdict.seen.object.spec

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import ip_interface
+from typing import NamedTuple
 
 from havip.api.v1alpha1 import HAVipClass, LabelSelector
-from havip.model.address import Address
+from havip.model.address import Address, Network
 from havip.model.keys import Key, node_object_name
 from havip.model.node import Assignment
 from havip.model.report import InstanceReport
@@ -20,8 +21,13 @@ from havip.model.states import State
 from havip.plan.snapshot import Node, SeenClass, SeenNode, Snapshot
 from havip.plan.waits import CUT_OFF_AFTER, SILENT_AFTER, YOUNG_FOR, Waits
 
-OwnAddress = IPv4Interface | IPv6Interface
-"""A node's own address with the length of its subnet."""
+
+class OwnAddress(NamedTuple):
+    """A node's own address and the subnet it is in."""
+
+    ip: Address
+    network: Network
+
 
 # Taints that the DaemonSet controller makes its pods tolerate; the last one because ours use the host's network.
 _DAEMON_SETS_TOLERATE = frozenset(
@@ -83,12 +89,16 @@ class Member:
 
     def source(self, version: int, near: Address, before: Address | None = None) -> Address | None:
         """Its own address that adverts for `near` leave from: `before` while it has it, else one in its subnet."""
-        usable = [one for one in self.own if one.version == version and not (one.is_link_local or one.is_loopback)]
+        usable = [one for one in self.own if one.ip.version == version]
         if before is not None and any(one.ip == before for one in usable):
             return before
         if not usable:
             return None
-        return min(usable, key=lambda one: (near not in one.network, int(one))).ip
+        return min(usable, key=lambda one: (near not in one.network, int(one.ip))).ip
+
+    def speaks(self, version: int) -> bool:
+        """Whether it has an address of the family, or may still report one."""
+        return self.young or any(one.ip.version == version for one in self.own)
 
 
 def quarantined(assignment: Assignment) -> bool:
@@ -98,11 +108,12 @@ def quarantined(assignment: Assignment) -> bool:
 
 @lru_cache(maxsize=4096)
 def own_address(text: str) -> OwnAddress | None:
-    """An address as an agent reports it (CIDR form); None when it is not one."""
+    """An address as an agent reports it (CIDR form); None when it is not one that adverts can leave from."""
     try:
-        return ip_interface(text)
+        read = ip_interface(text)
     except ValueError:
         return None
+    return None if read.is_link_local or read.is_loopback else OwnAddress(read.ip, read.network)
 
 
 def selects(selector: LabelSelector | None, labels: Mapping[str, str]) -> bool:

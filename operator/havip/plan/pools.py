@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from havip.api.v1alpha1 import BackendPool, ServiceMembers, StaticMember
-from havip.model.address import parse_virtual_address
 from havip.model.keys import Key
 from havip.model.pool import SERVERS, HealthCheck, Pool, RealServer, parse_http_path
 from havip.model.refusal import Refused, shown
+from havip.plan.admission import virtual_address
 from havip.plan.classes import Problem
 from havip.plan.observed import Observed
 from havip.plan.reasons import Reason
@@ -30,6 +31,7 @@ class PoolPlan:
     problems: tuple[Problem, ...] = ()
 
 
+@lru_cache(maxsize=4096)  # most pools are the same in every pass
 def document(pool: Pool) -> str:
     """`pool.json`: equal pools give equal text, on every replica and in every release."""
     return json.dumps(pool.to_json(), sort_keys=True, separators=(",", ":"))
@@ -72,7 +74,7 @@ def _of_list(members: Sequence[StaticMember], problems: list[Problem]) -> list[R
     out = []
     for index, member in enumerate(members):
         try:
-            out.append(RealServer(parse_virtual_address(member.address), member.port, member.weight))
+            out.append(RealServer(virtual_address(member.address), member.port, member.weight))
         except Refused as refused:
             field = f"spec.members.static[{index}].address"
             problems.append(Problem(Reason.MEMBER_INVALID, f"{field}: {refused.message}"))

@@ -216,21 +216,24 @@ class Roll:
         """Nodes that may begin to leave now."""
         leavers = [place for place in self._seats if place.member.node not in self._wanted]
         forced = {place.member.node for place in leavers if not place.member.belongs}
-        if not any(self._serves(place) for place in self._seats if place.member.node in self._wanted):
-            return frozenset(forced)
-        if joined and published:
+        taking_over = [place for place in self._seats if place.member.node in self._wanted and self._serves(place)]
+        if taking_over and joined and published:
             return frozenset(place.member.node for place in leavers)
         if self._full():
-            # No room to join before somebody has left: one at a time, the one that matters least.
-            least = sorted(
-                (place for place in leavers if place.eligible),
-                key=lambda place: (place.member.active(self._havip), _base(place)),
-            )
-            leaving = [place for place in leavers if not place.eligible]
-            return frozenset(forced | {place.member.node for place in (leaving or least[:1])})
+            return frozenset(forced | self._making_room(leavers))
         return frozenset(forced)
 
+    def _making_room(self, leavers: Sequence[Place]) -> set[str]:
+        """There is no room to join before somebody has left: one at a time, the one that matters least."""
+        if any(not place.eligible for place in leavers):
+            return set()  # one is on its way already
+        least = sorted(leavers, key=lambda place: (place.member.active(self._havip), _base(place)))[:1]
+        return {
+            place.member.node for place in least if any(self._serves(one) for one in self._seats if one is not place)
+        }
+
     def _full(self) -> bool:
+        """Whether somebody is to join and cannot, because the lists of peers are full."""
         seated = {place.member.node for place in self._seats}
         return len(self._seats) + len(self._named) >= ELECTORATE and any(
             member.node not in seated for member in self._target

@@ -6,7 +6,7 @@ The same facts give the same status: no time of "now" enters but a condition's w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
@@ -22,7 +22,6 @@ from havip.plan.holders import Holders, holders
 from havip.plan.instances import VipPlan
 from havip.plan.observed import Member, Observed, Standing
 from havip.plan.reasons import Reason, Type
-from havip.plan.rolling import Role
 from havip.plan.settings import timing_of
 from havip.plan.snapshot import SeenHAVip
 
@@ -66,13 +65,15 @@ def havip_status(plan: VipPlan, observed: Observed) -> HAVipStatus:
     )
     history, transitions = _history(view)
     active = view.holders.active
+    before = {one.name: one for one in view.old.nodes}
+    nodes = tuple(_node_state(view, member, before) for member in view.members)
     return HAVipStatus(
         conditions=conditions,
         observed_generation=seen_generation,
         class_name=_class_name(view, observed),
         active_node=active.node if active else None,
         virtual_router_id=plan.virtual_router_id,
-        nodes=tuple(_node_state(view, member) for member in view.members),
+        nodes=nodes,
         transitions=transitions,
         history=history,
     )
@@ -213,7 +214,7 @@ def _others(view: _View, active: Member) -> list[str]:
         member.node
         for member in view.members
         if member is not active
-        and view.plan.step.roles.get(member.node) is Role.ELIGIBLE
+        and member.node in view.plan.target
         and member.ready
         and not (view.key in member.reports and member.reports[view.key].state is State.FAULT)
     ]
@@ -250,7 +251,7 @@ def _blocked(view: _View) -> Statement:
 # -- nodes and history --------------------------------------------------------------------------------------------
 
 
-def _node_state(view: _View, member: Member) -> HAVipNodeState:
+def _node_state(view: _View, member: Member, before: Mapping[str, HAVipNodeState]) -> HAVipNodeState:
     if not member.ready and member.kube is not None:
         heard = member.seen.status_written or member.kube.ready_since
         text = heard.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -260,6 +261,14 @@ def _node_state(view: _View, member: Member) -> HAVipNodeState:
     if member.node in view.holders.superseded:
         return HAVipNodeState(name=member.node, state=State.UNKNOWN, reason=Reason.SUPERSEDED.value)
     report = member.reports.get(view.key)
+    was = before.get(member.node)
+    if (
+        report is not None
+        and was is not None
+        and was.last_heard is None
+        and (was.state, was.since, was.reason) == (report.state, report.since, report.reason)
+    ):
+        return was  # the same object: comparing and building are most of a pass
     if report is None:
         left_out = view.left_out(member)
         reason = left_out.reason if left_out else Reason.NOT_REPORTED.value

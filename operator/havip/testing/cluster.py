@@ -106,7 +106,8 @@ class Cluster:
             if seen.spec.node not in self.unreachable:
                 self.running[name] = seen.spec
         self.elect()
-        return any([self.report(name) for name in list(self.snapshot.node_objects)])
+        said = [self.report(name) for name in list(self.snapshot.node_objects)]
+        return any(said)
 
     def apply_spec(self, name: str) -> None:
         seen = self.snapshot.node_objects[name]
@@ -242,9 +243,7 @@ class Cluster:
         self.snapshot = replace(self.snapshot, daemon_sets=sets)
 
     def _hold(self, change: HoldFinalizer) -> None:
-        self._change(
-            change.kind, change.key, lambda seen: _with(seen, finalizers=(*seen.metadata.finalizers, FINALIZER))
-        )
+        self._change(change.kind, change.key, lambda seen: _with(seen, finalizers=(FINALIZER,)))
 
     def _drop(self, change: DropFinalizer) -> None:
         seen = self._find(change.kind, change.key)

@@ -1,0 +1,257 @@
+"""Peers change by rolling: join held, rank, leave by handing over. The reasons stand in `havip.plan.rolling`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from havip.model.keys import Key
+from havip.plan.desired import desired
+from havip.testing.builders import a_class, a_havip, a_node, a_node_object, a_snapshot
+from havip.testing.cluster import Cluster
+
+WEB = Key("shop", "web")
+
+
+def instances(cluster):
+    """Node -> its instance, as the specs say."""
+    return {
+        seen.spec.node: one.instance
+        for seen in cluster.snapshot.node_objects.values()
+        for one in seen.spec.assignments
+        if one.instance.havip == WEB
+    }
+
+
+def peers(cluster):
+    return {node: {peer.node for peer in one.peers} for node, one in instances(cluster).items()}
+
+
+def settled(**given):
+    cluster = Cluster(a_snapshot(havips=[a_havip()], **given))
+    cluster.settle()
+    return cluster
+
+
+def prefer(cluster, *nodes, count=3):
+    seen = cluster.snapshot.havips[WEB]
+    wish = a_havip(nodes={"preferred": list(nodes), "candidates": count}, generation=seen.metadata.generation + 1)
+    cluster.put(replace(wish, object=wish.object.model_copy(update={"status": seen.object.status})))
+
+
+def outsider(cluster):
+    return min(set(cluster.snapshot.nodes) - set(instances(cluster)))
+
+
+def test_a_fresh_vip_starts_everywhere_at_once_with_all_peers():
+    cluster = Cluster(a_snapshot(havips=[a_havip()]))
+    cluster.reconcile()
+    assert peers(cluster) == {"n1": {"n2", "n3"}, "n2": {"n1", "n3"}, "n3": {"n1", "n2"}}
+    assert all(one.eligible for one in instances(cluster).values())
+    assert sorted(one.priority for one in instances(cluster).values()) == [189, 199, 209]
+
+
+def test_a_node_that_joins_is_held_until_the_others_know_it():
+    cluster = settled(nodes=4)
+    before = set(instances(cluster))
+    new = outsider(cluster)
+    prefer(cluster, new)
+    cluster.reconcile()
+    assert instances(cluster)[new].eligible is False
+    assert all(new in peers(cluster)[node] for node in before)
+    cluster.apply_spec(f"edge.{new}")
+    cluster.report(f"edge.{new}")
+    cluster.reconcile()
+    assert instances(cluster)[new].eligible is False, "the others have not confirmed"
+    cluster.run_nodes()
+    cluster.reconcile()
+    assert instances(cluster)[new].eligible is True
+
+
+def test_a_node_that_joins_and_hears_nothing_stays_held_and_it_is_said():
+    cluster = settled(nodes=4)
+    (active,) = cluster.holders(WEB)
+    new = outsider(cluster)
+    cluster.deaf.add(frozenset((active, new)))
+    prefer(cluster, new)
+    cluster.settle()
+    cluster.wait(5)
+    cluster.settle()
+    assert instances(cluster)[new].eligible is False
+    assert cluster.holders(WEB) == [active]
+    said = {one.type: one for one in cluster.snapshot.havips[WEB].object.status.conditions}
+    assert said["VrrpBlocked"].status == "True"
+    assert new in said["VrrpBlocked"].message
+
+
+def test_the_preference_is_published_when_the_preferred_node_can_take_over():
+    cluster = settled(nodes=4)
+    new = outsider(cluster)
+    prefer(cluster, new)
+    cluster.reconcile()
+    assert {one.preferred for node, one in instances(cluster).items() if node != new} == {()}
+    cluster.settle()
+    assert {one.preferred for one in instances(cluster).values()} == {(new,)}
+    assert instances(cluster)[new].priority == 209
+
+
+def test_a_node_that_leaves_hands_over_then_loses_its_instance_then_is_forgotten():
+    cluster = settled(nodes=3)
+    (active,) = cluster.holders(WEB)
+    others = sorted(set(instances(cluster)) - {active})
+    prefer(cluster, *others, count=2)
+    seen = []
+    for _ in range(12):
+        cluster.reconcile()
+        now = instances(cluster)
+        seen.append(
+            (active in now, active in now and now[active].eligible, any(active in p for p in peers(cluster).values()))
+        )
+        cluster.run_nodes()
+    order = list(dict.fromkeys(seen))
+    assert order == [(True, True, True), (True, False, True), (False, False, True), (False, False, False)]
+    assert cluster.holders(WEB) != [active]
+
+
+def test_nobody_leaves_before_the_one_who_takes_its_place_is_in():
+    cluster = settled(nodes=4)
+    leaving = instances(cluster)
+    new = outsider(cluster)
+    prefer(cluster, new)
+    cluster.reconcile()
+    assert all(instances(cluster)[node].eligible for node in leaving)
+
+
+def test_an_active_node_that_does_not_confirm_holds_the_join_up():
+    cluster = settled(nodes=4)
+    (active,) = cluster.holders(WEB)
+    cluster.unreachable.add(active)  # its agent is dead, its keepalived lives
+    new = outsider(cluster)
+    prefer(cluster, new)
+    for _ in range(5):
+        cluster.reconcile()
+        cluster.run_nodes()
+        cluster.wait(30)
+    assert instances(cluster)[new].eligible is False
+    assert cluster.holders(WEB) == [active]
+
+
+def test_a_silent_standby_holds_the_join_up_for_a_minute_only():
+    cluster = settled(nodes=4)
+    (active,) = cluster.holders(WEB)
+    silent = min(set(instances(cluster)) - {active})
+    cluster.unreachable.add(silent)
+    new = outsider(cluster)
+    prefer(cluster, new)
+    cluster.settle()
+    assert instances(cluster)[new].eligible is False
+    cluster.wait(61)
+    cluster.settle()
+    assert instances(cluster)[new].eligible is True
+
+
+def test_a_node_whose_label_goes_is_let_out_at_once():
+    of = a_class(nodes={"selector": {"matchLabels": {"edge": "true"}}})
+    nodes = [a_node(f"n{n}", labels={"edge": "true"}) for n in range(1, 5)]
+    cluster = settled(classes=[of], nodes=nodes, node_objects=[a_node_object(f"n{n}", of=of) for n in range(1, 5)])
+    (active,) = cluster.holders(WEB)
+    bare = replace(cluster.snapshot.nodes[active], labels={})
+    cluster.snapshot = replace(cluster.snapshot, nodes={**cluster.snapshot.nodes, active: bare})
+    cluster.reconcile()
+    assert instances(cluster)[active].eligible is False
+    cluster.settle()
+    assert active not in instances(cluster)
+    assert f"edge.{active}" not in cluster.snapshot.node_objects
+    assert len(cluster.holders(WEB)) == 1
+    assert len(instances(cluster)) == 3
+
+
+def test_a_node_that_left_with_its_pod_is_not_waited_for_for_ever():
+    of = a_class(nodes={"selector": {"matchLabels": {"edge": "true"}}})
+    nodes = [a_node(f"n{n}", labels={"edge": "true"}) for n in range(1, 4)]
+    cluster = settled(classes=[of], nodes=nodes, node_objects=[a_node_object(f"n{n}", of=of) for n in range(1, 4)])
+    cluster.power_off("n2")  # the DaemonSet controller took the pod away
+    bare = replace(cluster.snapshot.nodes["n2"], labels={})
+    cluster.snapshot = replace(cluster.snapshot, nodes={**cluster.snapshot.nodes, "n2": bare})
+    cluster.settle()
+    assert "edge.n2" in cluster.snapshot.node_objects
+    cluster.wait(61)
+    cluster.settle()
+    assert "edge.n2" not in cluster.snapshot.node_objects
+    assert peers(cluster) == {"n1": {"n3"}, "n3": {"n1"}}
+
+
+def test_a_node_that_is_deleted_is_forgotten_and_replaced():
+    cluster = settled(nodes=4)
+    gone = min(instances(cluster))
+    cluster.power_off(gone)
+    nodes = {name: node for name, node in cluster.snapshot.nodes.items() if name != gone}
+    cluster.snapshot = replace(cluster.snapshot, nodes=nodes)
+    cluster.settle()
+    assert set(instances(cluster)) == {"n1", "n2", "n3", "n4"} - {gone}
+    assert all(gone not in named for named in peers(cluster).values())
+    assert all(one.eligible for one in instances(cluster).values())
+
+
+def test_a_dead_candidate_is_replaced_and_stays_a_peer_until_it_answers():
+    cluster = settled(nodes=4)
+    new = outsider(cluster)
+    (active,) = cluster.holders(WEB)
+    dead = min(set(instances(cluster)) - {active})
+    cluster.power_off(dead)
+    cluster.set_ready(dead, False)
+    cluster.wait(301)
+    cluster.settle()
+    assert instances(cluster)[new].eligible is True
+    assert instances(cluster)[dead].eligible is False
+    assert all(dead in peers(cluster)[node] for node in instances(cluster) if node != dead)
+    cluster.power_on(dead)
+    cluster.set_ready(dead, True)
+    cluster.settle()
+    assert dead not in instances(cluster)
+    assert all(dead not in named for named in peers(cluster).values())
+
+
+def test_five_candidates_can_be_exchanged_for_five_others():
+    cluster = Cluster(a_snapshot(nodes=10, havips=[a_havip(nodes={"candidates": 5})]))
+    cluster.settle()
+    before = set(instances(cluster))
+    others = sorted(set(cluster.snapshot.nodes) - before)
+    prefer(cluster, *others, count=5)
+    for _ in range(60):
+        if not cluster.reconcile() and not cluster.run_nodes():
+            break
+        cluster.run_nodes()
+        assert len(cluster.holders(WEB)) == 1
+        assert all(len(named) <= 4 for named in peers(cluster).values())
+    assert set(instances(cluster)) == set(others)
+
+
+def test_the_other_vips_of_a_node_are_not_touched():
+    havips = [a_havip(), a_havip("mail", address="10.88.0.201")]
+    cluster = Cluster(a_snapshot(nodes=4, havips=havips))
+    cluster.settle()
+    mail = Key("shop", "mail")
+    before = desired(cluster.snapshot).vips[mail].assignments
+    prefer(cluster, outsider(cluster))
+    cluster.settle()
+    assert desired(cluster.snapshot).vips[mail].assignments == before
+
+
+def test_an_address_change_of_a_node_reaches_its_peers():
+    cluster = settled()
+    seen = cluster.snapshot.node_objects["edge.n2"]
+    status = replace(seen.status, interface=replace(seen.status.interface, addresses=("10.88.0.22/24",)))
+    cluster.snapshot = replace(
+        cluster.snapshot, node_objects={**cluster.snapshot.node_objects, "edge.n2": replace(seen, status=status)}
+    )
+    cluster.reconcile()
+    assert str(instances(cluster)["n2"].source) == "10.88.0.22"
+    assert {str(peer.address) for peer in instances(cluster)["n1"].peers} == {"10.88.0.22", "10.88.0.3"}
+
+
+def test_dual_stack_is_one_instance_elected_over_ipv4():
+    plan = desired(a_snapshot(havips=[a_havip(addresses=["fd00:88::c8", "10.88.0.200"])]))
+    one = plan.vips[WEB].assignments["edge.n1"].instance
+    assert str(one.elected) == "10.88.0.200"
+    assert one.source.version == 4
+    assert {peer.address.version for peer in one.peers} == {4}
