@@ -1,6 +1,8 @@
 """`keepalived -t`: the second gate before a file replaces another one. The first is the model's validator.
 
-A SIGHUP with a file that does not parse kills keepalived, unless `reload_check_config` is on; both are used.
+A SIGHUP with a file that does not parse kills keepalived, so nothing reaches its place unchecked. keepalived's own
+`reload_check_config` cannot help: its checking process wants setgroups, which our capabilities do not give; 2.3.3 then
+went on with the file it already had and said "Reload complete".
 """
 
 from __future__ import annotations

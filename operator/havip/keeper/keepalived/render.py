@@ -84,9 +84,7 @@ def _template(name: str) -> Template:
 def render(rendered: Iterable[Rendered], paths: Paths) -> str:
     """The whole file."""
     instances = "".join(_instance(item, paths) for item in rendered)
-    return _template("keepalived.conf").substitute(
-        fifo=paths.fifo, check_log=paths.temporary / "reload.log", instances=instances
-    )
+    return _template("keepalived.conf").substitute(fifo=paths.fifo, instances=instances)
 
 
 def _instance(item: Rendered, paths: Paths) -> str:
