@@ -26,8 +26,8 @@ from havip.model.keys import Key
 
 Body = dict[str, Any]
 NAMESPACE = "havip-system"
-PATIENCE = 20.0
-"""Seconds. A busy machine takes 1 s for what takes 0.1 s on a quiet one."""
+PATIENCE = 30.0
+"""Seconds. A busy machine takes 5 s for what takes 0.3 s on a quiet one."""
 _REMOVED = (resources.HAVIPS, resources.POOLS, resources.CLASSES, resources.NODE_OBJECTS)
 _CONTENT = {"PATCH": "application/merge-patch+json"}
 
@@ -166,6 +166,9 @@ class Operator:
                     found[resource] = found.get(resource, 0) + number
         return found
 
+    def tail(self) -> str:
+        return self._daemon.tail()
+
     def log_lines(self) -> list[Body]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
@@ -242,7 +245,9 @@ class Stand:
                     break
         for operator in self.operators:
             operator.check()
-        raise AssertionError(f"{resource.kind} {key} was not {what or 'as wanted'} in {seconds:g} s:\n{_shown(seen)}")
+        logs = "\n".join(f"{operator.name}: {operator.tail()}" for operator in self.operators)
+        expected = f"{resource.kind} {key} was not {what or 'as wanted'} in {seconds:g} s"
+        raise AssertionError(f"{expected}:\n{_shown(seen)}\n{logs}")
 
     def until_ready(self, havip: Key, *, seconds: float = PATIENCE) -> Body:
         seen = self.until(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from tests.apiserver.operating.agents import Agents, own_addresses
@@ -52,9 +52,7 @@ def until_settled(operator: Operator, *, quiet: float = 2.0) -> dict[str, float]
     return before
 
 
-def test_a_standby_waits_and_takes_over_at_once_when_the_leader_is_told_to_stop(
-    stand: Stand, agents: Agents, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_standby_waits_and_takes_over_at_once_when_the_leader_is_told_to_stop(stand: Stand, agents: Agents) -> None:
     one = stand.operator("one")
     until_it_leads(stand, one)
     two = stand.operator("two")
@@ -69,22 +67,19 @@ def test_a_standby_waits_and_takes_over_at_once_when_the_leader_is_told_to_stop(
     assert one.terminate() == 0
     until_it_leads(stand, two)
     took = time.monotonic() - began
-    record_property("seconds from SIGTERM to the other one's lead", f"{took:.2f}")
-    assert took < 5 * 3
+    assert took < 5 * 3, "2.4 s on a quiet machine: the other one looks every 2 s, with jitter"
     stand.apply(havip("api", "10.88.1.2"))
     stand.until_ready(API)
 
 
-def test_a_killed_leader_is_replaced_after_its_lease(
-    stand: Stand, agents: Agents, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_killed_leader_is_replaced_after_its_lease(stand: Stand, agents: Agents) -> None:
     one = stand.operator("one", **QUICK_LEASE)
     until_it_leads(stand, one)
     stand.operator("two", **QUICK_LEASE)
     stand.operators.remove(one)
     one.kill()
     took = until_it_leads(stand, stand.operators[0])
-    record_property("seconds from SIGKILL to the other one's lead, Lease of 4 s", f"{took:.2f}")
+    assert took < 5 * 5, "the Lease of 4 s and one look on a quiet machine"
     stand.apply(havip())
     stand.until_ready(WEB)
 
