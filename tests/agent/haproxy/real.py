@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import shutil
 import signal
 import socket
@@ -34,7 +35,8 @@ FAST = HealthCheck(interval_ms=100, timeout_ms=100, rise=1, fall=1, http_path=No
 
 
 def binary() -> str:
-    found = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
+    """haproxy of this machine, or the one that HAPROXY names, such as the image's 3.0."""
+    found = os.environ.get("HAPROXY") or shutil.which("haproxy", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
     if found is None:
         pytest.fail("haproxy is missing: apt-get install haproxy", pytrace=False)
     return found

@@ -51,8 +51,10 @@ def worker(haproxy: Haproxy) -> runtime.Running:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_binary_takes_every_golden_file(name: str) -> None:
-    done = subprocess.run([real.binary(), "-c", "-f", str(GOLDEN / f"{name}.cfg")], capture_output=True, check=False)
+def test_the_binary_takes_every_golden_file(name: str, tmp_path: Path) -> None:
+    copy = tmp_path / "haproxy.cfg"
+    copy.write_bytes((GOLDEN / f"{name}.cfg").read_bytes())  # also a binary that sees only /tmp finds it
+    done = subprocess.run([real.binary(), "-c", "-f", str(copy)], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
 
 
