@@ -52,9 +52,8 @@ class Episode:
 
     def wait_moved(self, *, seconds: float = 10.0) -> Node:
         """Wait until another node than at the beginning holds every address and answers the client."""
-        number = 0
-        for address in self._vip.addresses:
-            number = self._lab.observer.wait_one_holder(address, but=self.before.number, seconds=seconds)
+        observer = self._lab.observer
+        number = observer.wait_one_holder_of_all(self._vip.addresses, but=self.before.number, seconds=seconds)
         self.client.wait_answered(by=number, seconds=seconds)
         return self._lab.node(number)
 

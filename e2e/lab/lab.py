@@ -125,8 +125,9 @@ class Node:
 class Lab:
     """`nodes` nodes named n1, n2, ..., one client, one observer, `servers` real servers."""
 
-    def __init__(self, nodes: int = 3, *, servers: int = 2, flavour: Flavour = Flavour.HOST) -> None:
-        self.flavour = flavour
+    def __init__(self, nodes: int = 3, *, servers: int = 2, flavour: Flavour | None = None) -> None:
+        """`flavour` None: as HAVIP_LAB says (`host` or `image`), else the product's images."""
+        self.flavour = flavour or Flavour(os.environ.get("HAVIP_LAB") or Flavour.IMAGE)
         self._node_count, self._server_count = nodes, servers
         self.prefix = f"hv{os.getpid() % 100000}{chr(97 + next(_runs) % 26)}"
 
@@ -249,10 +250,7 @@ class Lab:
 
     def active(self, vip: Vip, *, seconds: float = 15.0) -> Node:
         """Wait until exactly one reachable node holds every address of the VIP, and return it."""
-        number = self.observer.wait_one_holder(vip.address, seconds=seconds)
-        for address in vip.addresses:
-            self.observer.wait_holders(address, number, seconds=seconds)
-        return self.node(number)
+        return self.node(self.observer.wait_one_holder_of_all(vip.addresses, seconds=seconds))
 
     def settled(self, vip: Vip, *, on: Node | None = None, seconds: float = 20.0) -> Node:
         """Wait until one node (that one) is active and, where anybody listens, advertises what it ends up with."""

@@ -236,12 +236,18 @@ class Observer(_Program):
 
     def wait_one_holder(self, address: str, *, but: int = 0, seconds: float = 10.0) -> int:
         """Wait until exactly one node, another than `but`, holds the address; return its number."""
+        return self.wait_one_holder_of_all([address], but=but, seconds=seconds)
+
+    def wait_one_holder_of_all(self, addresses: Sequence[str], *, but: int = 0, seconds: float = 10.0) -> int:
+        """Wait until exactly one node, another than `but`, holds each of these addresses; return its number."""
 
         def look() -> int | None:
-            holders = self.holders(address)
-            return holders[0] if len(holders) == 1 and holders[0] != but else None
+            holders = {self.holders(address) for address in addresses}
+            found = holders.pop()
+            return found[0] if not holders and len(found) == 1 and found[0] != but else None
 
         try:
             return wait_for("one holder", look, watch=self.file, seconds=seconds)
         except NotInTime:
-            raise NotInTime(f"{address} is held by {self.holders(address)} after {seconds} s") from None
+            held = ", ".join(f"{address} by {self.holders(address)}" for address in addresses)
+            raise NotInTime(f"after {seconds} s not held by one node: {held}") from None

@@ -35,6 +35,8 @@ from havip.model.report import InstanceReport, KeeperReport
 
 T = TypeVar("T")
 OPERATOR_NAMESPACE = "havip-system"
+IMAGE_PACKAGE = "/usr/local/lib/python3.13/dist-packages/havip"
+"""Where the node image has the product's package."""
 
 
 class Flavour(Enum):
@@ -42,6 +44,7 @@ class Flavour(Enum):
 
     HOST = "host"
     IMAGE = "image"
+    """The images' daemons and Python; the product's own code is the checkout's, so that nothing stale is tested."""
 
 
 class Part(Enum):
@@ -308,7 +311,8 @@ class Pod:
             **self.environment,
         }
         if self.flavour is Flavour.IMAGE:
-            root = Root(image_root("haproxy" if name == Part.HAPROXY.value else "node"))
+            binds = ((checkout() / "operator/havip", IMAGE_PACKAGE),) if python else ()
+            root = Root(image_root("haproxy" if name == Part.HAPROXY.value else "node"), binds)
             interpreter = "python3"
         else:
             environment["PYTHONPATH"] = str(checkout() / "operator")
