@@ -32,6 +32,8 @@ SOURCES = {
 }
 # Images whose root file system the lab's nodes run from.
 UNPACKED = ("node", "haproxy")
+# Where a build sees the machine's settings: a folder that the base has, so that mounting leaves none in the image.
+MACHINE = "/mnt"
 # Archives and root file systems kept per image: another run on the machine may still use the last one.
 KEPT = 3
 
@@ -159,8 +161,8 @@ def _build(workshop: Workshop, one: Image, context: Path) -> None:
     machine = _machine_settings(workshop)
     workshop.run(
         [
-            *_buildah(workshop), "bud", "--layers", "--network=host", f"--volume={machine}:/machine:ro",
-            f"--volume={machine}/pip.conf:/etc/pip.conf:ro", f"--build-arg=BASE={_base_reference()}",
+            *_buildah(workshop), "bud", "--layers", "--network=host", f"--build-arg=BASE={_base_reference()}",
+            f"--volume={machine}:{MACHINE}:ro", f"--build-arg=PIP_CONFIG_FILE={MACHINE}/pip.conf",
             f"--file={context}/images/{one.name}/Dockerfile", f"--tag={one.reference}", context,
         ],
         environment={"BUILDAH_ISOLATION": "chroot"},
@@ -230,7 +232,8 @@ def _forget_old(found: Iterable[Path], *, keep: Path) -> None:
 
 
 def _base_key() -> str:
-    return digest(SUITE, COMPONENT, *BASE_OPTIONS)
+    # How layers are built counts as well: buildah reuses one without looking at what was mounted while it was made.
+    return digest(SUITE, COMPONENT, MACHINE, *BASE_OPTIONS)
 
 
 def _base_reference() -> str:
@@ -262,7 +265,7 @@ def _machine_settings(workshop: Workshop) -> Path:
     folder = workshop.cache / "machine"
     folder.mkdir(exist_ok=True)
     shutil.copyfile("/etc/ssl/certs/ca-certificates.crt", folder / "ca.crt")
-    settings = {"cert": "/machine/ca.crt"}
+    settings = {"cert": f"{MACHINE}/ca.crt"}
     for line in workshop.ask([workshop.python, "-m", "pip", "config", "list"]).splitlines():
         name, _, value = line.partition("=")
         option = name.rsplit(".", 1)[-1].replace("_", "-")

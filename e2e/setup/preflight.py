@@ -24,13 +24,13 @@ def objection(*, cache: Path, first_run: bool, needs_network: bool) -> str | Non
 def _objections(cache: Path, *, first_run: bool, needs_network: bool) -> Iterator[str]:
     if os.geteuid() != 0:
         yield "This needs root: it installs packages and makes network namespaces; run it as root or with sudo."
-    if not Path("/etc/debian_version").exists() or shutil.which("apt-get") is None:
+    if not _is_debian():
         yield "This needs Debian 12 or something like it: there is no apt-get here to install packages with."
     available = _memory_available()
     if available < MEMORY_GIB * GIB:
         yield f"This needs {MEMORY_GIB} GiB of free memory, and only {available / GIB:.1f} GiB are available."
     wanted = DISK_GIB if first_run else DISK_GIB_LATER
-    free = shutil.disk_usage(_existing(cache)).free
+    free = _free_disk(cache)
     if free < wanted * GIB:
         yield f"This needs {wanted} GiB of free disk at {cache} (HAVIP_CACHE moves it); {free / GIB:.1f} GiB are free."
     if needs_network and (unreached := _unreached_source()):
@@ -42,8 +42,14 @@ def _memory_available() -> int:
     return int(found[1]) << 10 if found else 0
 
 
-def _existing(path: Path) -> Path:
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+def _is_debian() -> bool:
+    return Path("/etc/debian_version").exists() and shutil.which("apt-get") is not None
+
+
+def _free_disk(folder: Path) -> int:
+    """Bytes free where `folder` is, or will be."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(there).free
 
 
 def _unreached_source() -> str | None:
