@@ -53,15 +53,13 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Proportional set size: what this process costs when shared pages are shared out. 0 when it is gone."""
+    """Resident set size, shared pages counted in full (proc_pid_status(5), VmRSS); 0 when it is gone."""
     try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    for line in rollup.splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
 
 
 def await_gone(pids: Sequence[int], *, seconds: float = 5.0) -> None:
