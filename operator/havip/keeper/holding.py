@@ -232,7 +232,7 @@ class Holding:
             return None
         silence = now - served
         timing = vip.rendered.timing
-        in_order = silence < timing.advert_interval_ms * (timing.missed_adverts - 1) / 1000
+        in_order = silence < 0.95 * _detection(timing)
         return None if in_order else round(silence * 1000)
 
     def announce(self, vip: Vip) -> None:

@@ -1,0 +1,36 @@
+"""Instances and documents for the keeper's tests, by what matters to a test."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+from havip.keeper.keepalived.render import Rendered
+from havip.model.election import Election, Instance, Peer, Timing
+from havip.model.keys import Key
+
+TIMING = Timing(advert_interval_ms=100, missed_adverts=3, settle_seconds=30)
+
+
+def an_instance(**wanted: Any) -> Instance:
+    """`shop/web` on n1 with two peers; every field can be another."""
+    addresses = wanted.pop("addresses", ("10.88.0.200",))
+    peers = wanted.pop("peers", (("n2", "10.88.0.12"), ("n3", "10.88.0.13")))
+    values: dict[str, Any] = {
+        "havip": Key("shop", wanted.pop("name", "web")),
+        "virtual_router_id": 51,
+        "priority": 209,
+        "addresses": tuple(map(ip_address, addresses)),
+        "source": ip_address(wanted.pop("source", "10.88.0.11")),
+        "peers": tuple(Peer(node, ip_address(address)) for node, address in peers),
+        **wanted,
+    }
+    return Instance(**values)
+
+
+def rendered(instance: Instance | None = None, *, timing: Timing = TIMING, interface: str = "eth0") -> Rendered:
+    return Rendered(instance or an_instance(), interface, timing)
+
+
+def an_election(*instances: Instance, redundant: bool = True, generation: int = 1) -> Election:
+    return Election("edge", "n1", generation, "eth0", TIMING, redundant, instances)

@@ -1,0 +1,288 @@
+"""What is done about addresses: lifetimes on evidence, zombies removed, strangers left alone. No kernel needed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from pathlib import Path, PurePosixPath
+
+import pytest
+from tests.keeper.made import an_instance, rendered
+
+from havip.keeper.adverts import Adverts
+from havip.keeper.holding import Holding
+from havip.keeper.keepalived.notify import Notification, Vrrp
+from havip.keeper.keepalived.render import Paths
+from havip.keeper.netlink import FOREVER, AddressEvent, KernelAddress
+from havip.keeper.nftables.rules import Watched
+from havip.keeper.vip import Vip
+from havip.model.states import State
+
+INDEX = 7
+VIP = ip_address("10.88.0.200")
+
+
+def known(valid: int = FOREVER, *, interface: int = INDEX) -> KernelAddress:
+    return KernelAddress(VIP, 32, interface, 0x80, 0, valid)
+
+
+class FakeNetlink:
+    """The kernel's addresses as a list."""
+
+    def __init__(self) -> None:
+        self.here: list[KernelAddress] = []
+        self.renewed: list[tuple[KernelAddress, int, int]] = []
+        self.removed: list[KernelAddress] = []
+
+    def addresses(self) -> list[KernelAddress]:
+        return self.here
+
+    def renew(self, lifetimes: Iterable[tuple[KernelAddress, int, int]]) -> None:
+        self.renewed += lifetimes
+
+    def remove(self, addresses: Iterable[KernelAddress]) -> None:
+        self.removed += addresses
+
+
+class FakeFilter:
+    """Counters that a test sets."""
+
+    def __init__(self) -> None:
+        self.adverts = Adverts()
+        self.trouble = ""
+        self.heard_at: float | None = None
+        self.counters = {"sent_51": 0, "from_51_0": 0, "from_51_1": 0}
+
+    def sample(self, now: float) -> None:
+        self.adverts.sample(dict(self.counters), now)
+
+    def last_heard(self, _virtual_router_id: int, _now: float) -> float | None:
+        return self.heard_at
+
+
+class Bench:
+    """A Holding with one VIP."""
+
+    def __init__(self, folder: Path) -> None:
+        paths = Paths(PurePosixPath(folder))
+        for inner in (paths.tracks, paths.temporary):
+            Path(inner).mkdir()
+        self.netlink, self.filter, self.changes = FakeNetlink(), FakeFilter(), 0
+        self.holding = Holding(
+            paths,
+            netlink=self.netlink,  # type: ignore[arg-type]  # the same methods over a list
+            advert_filter=self.filter,  # type: ignore[arg-type]  # the same methods over a dict
+            handover_seconds=1.0,
+            changed=self._changed,
+        )
+        self.holding.use_interface("eth0", INDEX)
+        self.vip = Vip(rendered(an_instance()))
+        self.filter.adverts.watch((Watched.of(self.vip.instance),))
+        self.holding.put({self.vip.name: self.vip})
+        self.holding.started([self.vip.name])
+        self.track = Path(paths.tracks) / self.vip.name
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def keepalived_says(self, state: Vrrp) -> None:
+        self.holding.hear_keepalived([Notification(self.vip.name, state, 209)])
+
+    def kernel_says(self, *, there: bool, valid: int = FOREVER) -> None:
+        self.holding.hear_kernel([AddressEvent(there, known(valid))])
+
+    def become_active(self) -> None:
+        self.keepalived_says(Vrrp.BACKUP)
+        self.kernel_says(there=True)
+        self.keepalived_says(Vrrp.MASTER)
+
+
+@pytest.fixture
+def on_bench(tmp_path: Path) -> Callable[[Callable[[Bench], None]], None]:
+    def run(work: Callable[[Bench], None]) -> None:
+        async def inside() -> None:
+            work(Bench(tmp_path))
+
+        asyncio.run(inside())
+
+    return run
+
+
+OnBench = Callable[[Callable[[Bench], None]], None]
+
+
+def test_an_address_gets_its_lifetime_when_it_is_taken_over(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        assert bench.vip.verdict.state is State.ACTIVE
+        assert bench.netlink.renewed == [(known(), 2, 2)]
+
+    on_bench(work)
+
+
+def test_it_is_renewed_only_while_adverts_leave(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        bench.netlink.renewed.clear()
+        bench.holding.tick(frozen=False)
+        assert bench.netlink.renewed == []
+        bench.filter.counters["sent_51"] += 5
+        bench.holding._renewed = 0.0
+        bench.holding.tick(frozen=False)
+        assert len(bench.netlink.renewed) == 1
+
+    on_bench(work)
+
+
+def test_it_is_not_renewed_while_keepalived_is_frozen(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        bench.netlink.renewed.clear()
+        bench.filter.counters["sent_51"] += 5
+        bench.holding.tick(frozen=True)
+        assert bench.netlink.renewed == []
+
+    on_bench(work)
+
+
+def test_the_addresses_of_a_dead_keepalived_go_at_once_with_the_bonus(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        bench.vip.started = time.monotonic() - 3600
+        bench.holding.look_at([bench.vip])
+        assert bench.track.read_text("ascii") == "45\n"
+        bench.holding.keepalived_died()
+        assert bench.netlink.removed == [known()]
+        assert bench.track.read_text("ascii") == "0\n"
+        assert (bench.vip.verdict.state, bench.vip.verdict.reason) == (State.FAULT, "KeepalivedDied")
+
+    on_bench(work)
+
+
+def test_a_renewal_that_crossed_a_removal_makes_no_second_holder(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        bench.kernel_says(there=False)
+        bench.keepalived_says(Vrrp.BACKUP)
+        bench.kernel_says(there=True, valid=2)
+        assert bench.netlink.removed == [known(2)]
+
+    on_bench(work)
+
+
+def test_an_address_we_held_that_stays_behind_is_removed(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        bench.keepalived_says(Vrrp.BACKUP)
+        bench.vip.disagreeing_since = time.monotonic() - 2
+        bench.holding.tick(frozen=False)
+        assert bench.netlink.removed == [known()]
+
+    on_bench(work)
+
+
+def test_an_address_that_somebody_else_added_is_never_removed(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.keepalived_says(Vrrp.BACKUP)
+        bench.kernel_says(there=True)
+        bench.vip.disagreeing_since = time.monotonic() - 2
+        bench.holding.tick(frozen=False)
+        assert bench.netlink.removed == []
+        assert (bench.vip.verdict.state, bench.vip.verdict.reason) == (State.UNKNOWN, "ForeignAddress")
+
+    on_bench(work)
+
+
+def test_an_address_that_was_ours_and_came_back_by_another_hand_is_foreign(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        bench.kernel_says(there=False)
+        bench.keepalived_says(Vrrp.BACKUP)
+        bench.kernel_says(there=True)
+        bench.vip.disagreeing_since = time.monotonic() - 2
+        bench.holding.tick(frozen=False)
+        assert bench.netlink.removed == []
+
+    on_bench(work)
+
+
+def test_a_master_that_cannot_add_its_address_stands_back(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.keepalived_says(Vrrp.MASTER)
+        bench.vip.disagreeing_since = time.monotonic() - 2
+        bench.holding.tick(frozen=False)
+        assert bench.track.read_text("ascii") == "-254\n"
+        assert bench.vip.verdict.reason == "AddressMissing"
+
+    on_bench(work)
+
+
+def test_an_address_on_another_interface_is_not_the_vip(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.keepalived_says(Vrrp.BACKUP)
+        bench.holding.hear_kernel([AddressEvent(True, known(interface=1))])
+        assert bench.vip.kernel == {}
+
+    on_bench(work)
+
+
+def test_lost_events_are_made_up_for_by_asking(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.keepalived_says(Vrrp.MASTER)
+        bench.netlink.here = [known()]
+        bench.holding.hear_kernel(None)
+        assert bench.vip.verdict.state is State.ACTIVE
+
+    on_bench(work)
+
+
+def test_what_a_keeper_before_us_left_goes_at_once(tmp_path: Path) -> None:
+    async def inside() -> None:
+        bench = Bench(tmp_path)
+        bench.netlink.here = [known(2)]
+        fresh = Vip(rendered(an_instance()))
+        bench.holding.put({fresh.name: fresh})
+        assert bench.netlink.removed == [known(2)]
+
+    asyncio.run(inside())
+
+
+@pytest.mark.parametrize(("heard", "expected"), [(0.33, 330), (0.05, None), (None, None)])
+def test_the_outage_is_the_silence_before_the_take_over(
+    on_bench: OnBench, heard: float | None, expected: int | None
+) -> None:
+    def work(bench: Bench) -> None:
+        bench.filter.heard_at = None if heard is None else time.monotonic() - heard
+        bench.become_active()
+        found = bench.vip.outage_ms
+        assert (found is None) if expected is None else (found is not None and expected <= found < expected + 200)
+
+    on_bench(work)
+
+
+def test_nothing_is_news_while_nothing_changes(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        before = bench.changes
+        for _ in range(20):
+            bench.filter.counters["sent_51"] += 5
+            bench.holding._renewed = 0.0
+            bench.holding.tick(frozen=False)
+        assert bench.changes == before
+
+    on_bench(work)
+
+
+def test_a_peer_that_is_heard_while_active_is_a_conflict(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        assert bench.vip.held_since is not None
+        bench.vip.held_since -= 10
+        bench.filter.counters["from_51_1"] += 5
+        bench.holding.tick(frozen=False)
+        assert bench.vip.heard == ("n3",)
+        assert bench.vip.verdict.reason == "Conflict"
+
+    on_bench(work)
