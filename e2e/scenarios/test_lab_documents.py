@@ -104,6 +104,7 @@ def refusing(lab: Lab) -> Iterator[Lab]:
     pod.kill_all()
     pod.environment = {"KEEPALIVED": str(program)}
     pod.start()
+    lab.wait_applied()
     yield lab
     switch.unlink(missing_ok=True)
     pod.kill_all()

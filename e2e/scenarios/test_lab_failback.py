@@ -24,8 +24,7 @@ def away_and_back(lab: Lab, vip: Vip) -> tuple[Node, Node]:
     """n1 loses its power, somebody else settles, n1 is back and says that it runs. Returns (n1, the other)."""
     first = lab.settled(vip, on=lab.node(1))
     first.power_off()
-    other = lab.node(lab.observer.wait_one_holder(vip.address, but=first.number))
-    lab.settled(vip, on=other)
+    other = lab.settled(vip)
     first.power_on()
     return first, other
 
@@ -72,8 +71,7 @@ def test_a_preferred_node_that_returns_takes_over_after_the_delay_where_that_is_
     lab.settled(vip, on=lab.node(1))
     first = lab.node(1)
     first.power_off()
-    other = lab.node(lab.observer.wait_one_holder(vip.address, but=1))
-    lab.settled(vip, on=other)
+    other = lab.settled(vip)
     back = time.monotonic()
     first.power_on()
     with Episode(lab, vip, "failback Delayed") as seen:
