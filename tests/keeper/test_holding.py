@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
@@ -20,7 +21,7 @@ from havip.keeper.nftables.rules import Watched
 from havip.keeper.vip import Vip
 from havip.model.states import State
 
-INDEX = 7
+INDEX, NAME = next((index, name) for index, name in socket.if_nameindex() if name == "lo")
 VIP = ip_address("10.88.0.200")
 
 
@@ -38,6 +39,9 @@ class FakeNetlink:
 
     def addresses(self) -> list[KernelAddress]:
         return self.here
+
+    def link_up(self, _interface: int) -> bool:
+        return True
 
     def renew(self, lifetimes: Iterable[tuple[KernelAddress, int, int]]) -> None:
         self.renewed += lifetimes
@@ -77,7 +81,7 @@ class Bench:
             handover_seconds=1.0,
             changed=self._changed,
         )
-        self.holding.use_interface("eth0", INDEX)
+        self.holding.use_interface(NAME, INDEX)
         self.vip = Vip(rendered(an_instance()))
         self.filter.adverts.watch((Watched.of(self.vip.instance),))
         self.holding.put({self.vip.name: self.vip})
@@ -222,7 +226,7 @@ def test_a_master_that_cannot_add_its_address_stands_back(on_bench: OnBench) -> 
 def test_an_address_on_another_interface_is_not_the_vip(on_bench: OnBench) -> None:
     def work(bench: Bench) -> None:
         bench.keepalived_says(Vrrp.BACKUP)
-        bench.holding.hear_kernel([AddressEvent(True, known(interface=1))])
+        bench.holding.hear_kernel([AddressEvent(True, known(interface=INDEX + 1))])
         assert bench.vip.kernel == {}
 
     on_bench(work)

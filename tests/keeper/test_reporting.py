@@ -8,6 +8,9 @@ import stat
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from havip.keeper import reporting
 from havip.keeper.reporting import Reporter
 from havip.model.report import KeeperReport
 
@@ -67,7 +70,11 @@ def test_the_socket_is_for_the_group_and_goes_with_the_keeper(tmp_path: Path) ->
     assert not (tmp_path / "state.sock").exists()
 
 
-def test_a_reader_that_does_not_read_is_cut_off_and_holds_up_nobody(tmp_path: Path) -> None:
+def test_a_reader_that_does_not_read_is_cut_off_and_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "BACKLOG", 10_000)
+
     async def run() -> None:
         made = reporter(tmp_path)
         await made.start()
@@ -75,10 +82,13 @@ def test_a_reader_that_does_not_read_is_cut_off_and_holds_up_nobody(tmp_path: Pa
         other, other_writer = await asyncio.open_unix_connection(str(tmp_path / "state.sock"))
         await asyncio.sleep(0)
         received = b""
-        for generation in range(4000):
+        while len(made.readers) < 2:  # noqa: ASYNC110  # asyncio tells nobody of an accepted connection
+            await asyncio.sleep(0)
+        for generation in range(400):
             made.publish(replace(REPORT, applied_generation=generation, error="e" * 1000))
             received = await asyncio.wait_for(other.readline(), 10)
-        assert json.loads(received)["appliedGeneration"] == 3999
+        assert json.loads(received)["appliedGeneration"] == 399
+        assert len(made.readers) == 1
         writer.close()
         other_writer.close()
         await made.close()

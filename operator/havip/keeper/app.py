@@ -34,7 +34,8 @@ from havip.model.report import KeeperReport
 
 FROZEN_SECONDS = 2.0
 """A keepalived with a stopped process is ended after this long, and much sooner when its adverts stop leaving."""
-_RESYNC_SECONDS = 10.0
+_RESYNC_SECONDS = 60.0
+"""keepalived logs a line for every dump."""
 _CAPABILITIES = {"NET_ADMIN": 12, "NET_RAW": 13}
 
 _log = logging.getLogger("havip.keeper")
@@ -178,7 +179,7 @@ class Keeper:
         running = await self._applier.daemon.dump(seconds=0.2)
         if running is not None:
             self._holding.resync_addresses()
-            self._holding.hear_dump(running)
+            self._holding.hear_dump(running, now)
 
     # What is said
 
@@ -192,7 +193,7 @@ class Keeper:
         self._publishing = False
         report = KeeperReport(
             applied_generation=self._applier.generation,
-            error=self._applier.error or self._filter.trouble,
+            error=self._applier.document_error or self._applier.error or self._filter.trouble,
             keepalived_version=self._version,
             keepalived_running=self._applier.daemon.running,
             track_healthy=self._track.healthy,

@@ -46,7 +46,10 @@ class NotApplied(Exception):
 
 
 class Applier:
-    """`error` = why the newest document is not applied; `generation` of the last one that was."""
+    """`document_error` = why the newest document was not understood, `error` = why the last good one is not in force.
+
+    `generation` is that of the last document that was applied.
+    """
 
     def __init__(
         self,
@@ -77,12 +80,13 @@ class Applier:
         self.daemon = Daemon(program, paths, children=children, environment=environment, died=self._died)
         self.generation = 0
         self.error = ""
+        self.document_error = ""
         self.left_out: tuple[LeftOut, ...] = ()
 
     def want(self, read: Read) -> None:
         """A new document. One that was not understood changes nothing but what is said of it."""
+        self.document_error = read.error
         if read.election is None:
-            self.error = read.error
             _log.error("%s", read.error)
             self._changed()
             return
@@ -149,7 +153,7 @@ class Applier:
         self._holding.use_interface(election.interface, index)
         try:
             self._netlink.shorten_neighbour_queue(index, NEIGHBOUR_QUEUE_BYTES)
-        except (NetlinkError, TimeoutError) as error:
+        except NetlinkError as error:
             _log.warning("the neighbour queue of %s stays as it is: %s", election.interface, error)
 
     async def _handed_over(self, names: Iterable[str]) -> None:
@@ -264,12 +268,13 @@ class Applier:
             if not self.daemon.running:
                 raise NotApplied("keepalived ended")
             asked = asked or self.daemon.reload()
+            moment = time.monotonic()
             running = await self.daemon.dump(0.5) if asked else None
             if running is None and asked and not priorities:
                 running = {}  # 2.2.7 writes no dump when it runs no instance
             if running is not None and {name: item.base_priority for name, item in running.items()} == priorities:
                 self._holding.started(priorities)
-                self._holding.hear_dump(running)
+                self._holding.hear_dump(running, moment)
                 return
             await asyncio.sleep(0.02)
         raise NotApplied("keepalived does not confirm the file")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from havip.keeper.verdict import TOLERATED_SECONDS, Reason
 from havip.keeper.vip import Surroundings, Vip
 from havip.model.address import Address
 from havip.model.election import Timing
+from havip.model.states import State
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +65,10 @@ class Holding:
     # What is there
 
     def use_interface(self, name: str, index: int) -> None:
-        self._announcer = Announcer(name)
-        self._interface = index
-        self.link_up = True
+        if index != self._interface:
+            self._announcer = Announcer(name)
+            self._interface = index
+            self.link_up = self._netlink.link_up(index)
 
     def put(self, vips: Mapping[str, Vip]) -> None:
         """These are the VIPs from now on; the kernel is asked which of their addresses are here."""
@@ -84,7 +87,15 @@ class Holding:
 
     def resync_addresses(self) -> None:
         """The kernel's whole truth instead of events."""
-        here = {known.address: known for known in self._netlink.addresses() if known.interface == self._interface}
+        try:
+            index = socket.if_nametoindex(self._announcer.interface)
+            if self._interface:  # a card that was taken out and put in again has another number
+                self.use_interface(self._announcer.interface, index)
+            addresses = self._netlink.addresses()
+        except OSError as error:
+            _log.error("addresses are not known: %s", error)
+            return
+        here = {known.address: known for known in addresses if known.interface == self._interface}
         for vip in self.vips.values():
             vip.kernel = {address: here[address] for address in vip.instance.addresses if address in here}
             vip.given &= vip.kernel.keys()
@@ -133,15 +144,16 @@ class Holding:
             vip = self.vips.get(notification.name)
             if vip is not None and notification.state is not None and vip.vrrp is not notification.state:
                 vip.vrrp = notification.state
+                vip.notified = time.monotonic()
                 touched[vip.name] = vip
         if touched:
             self.look_at(touched.values())
 
-    def hear_dump(self, running: Mapping[str, Running]) -> None:
-        """What keepalived says it runs."""
+    def hear_dump(self, running: Mapping[str, Running], asked: float) -> None:
+        """What keepalived said that it ran at a moment after `asked`; what the FIFO said since then is newer."""
         for name, vip in self.vips.items():
             found = running.get(name)
-            if found is not None and found.state is not Vrrp.INIT:
+            if found is not None and found.state is not Vrrp.INIT and vip.notified < asked:
                 vip.vrrp = found.state
                 vip.died = False
         self.look_at(self.vips.values())
@@ -171,12 +183,12 @@ class Holding:
         now, wall = time.monotonic(), wall_clock()
         news = False
         for vip in tuple(vips):
-            before = vip.said
+            before, was_active = vip.said, vip.verdict.state is State.ACTIVE
             taken_over = vip.note_held(now)
             around = self._surroundings(vip, now, wall)
             vip.look(around)
             if taken_over:
-                self._taken_over(vip, now)
+                self._taken_over(vip, now, again=was_active)
             elif vip.last_held == now:
                 asyncio.get_running_loop().call_later(vip.grace, self._look_at_if_known, vip)
             self._write_track(vip, vip.track_value(around))
@@ -217,8 +229,9 @@ class Holding:
         temporary.replace(Path(self._paths.tracks) / vip.name)
         self._written[vip.name] = value
 
-    def _taken_over(self, vip: Vip, now: float) -> None:
-        vip.outage_ms = self._outage(vip, now)
+    def _taken_over(self, vip: Vip, now: float, *, again: bool) -> None:
+        if not again:  # an address that was gone for a moment is no take-over
+            vip.outage_ms = self._outage(vip, now)
         self._renew([vip])
         for delay in REPEATS:
             asyncio.get_running_loop().call_later(delay, self._announce_if_held, vip)
@@ -257,7 +270,9 @@ class Holding:
             self.look_at(self.vips.values())
 
     def speaks(self, vip: Vip, now: float) -> bool:
-        """Whether its adverts leave: the evidence for renewing."""
+        """Whether its adverts leave: the evidence for renewing. Without a table nobody counts, and alive must do."""
+        if self._filter.trouble:
+            return True
         seconds = lifetime.evidence_seconds(vip.rendered.timing)
         return self._filter.adverts.sent_within(vip.instance.virtual_router_id, seconds, now)
 
@@ -272,7 +287,7 @@ class Holding:
             return
         try:
             self._netlink.renew(lifetime.lifetime(address) for _vip, address in known)
-        except (NetlinkError, TimeoutError) as error:
+        except NetlinkError as error:
             _log.error("lifetimes cannot be renewed: %s", error)
             return
         for vip, address in known:
@@ -301,7 +316,7 @@ class Holding:
             return
         try:
             self._netlink.remove(addresses)
-        except (NetlinkError, TimeoutError) as error:
+        except NetlinkError as error:
             _log.error("%s: an address cannot be removed: %s", vip.instance.havip, error)
             return
         for known in addresses:

@@ -24,7 +24,7 @@ FOREVER = 0xFFFFFFFF
 """A lifetime without end, in the kernel's spelling."""
 
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_RTM_NEWLINK, _RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR, _RTM_SETNEIGHTBL = 16, 20, 21, 22, 67
+_RTM_NEWLINK, _RTM_GETLINK, _RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR, _RTM_SETNEIGHTBL = 16, 18, 20, 21, 22, 67
 _REQUEST, _ACK, _DUMP, _REPLACE = 0x1, 0x4, 0x300, 0x100
 _GROUP_LINK, _GROUP_IPV4, _GROUP_IPV6 = 0x1, 0x10, 0x100
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS = 1, 2, 6, 8
@@ -133,16 +133,40 @@ def _address_request(kind: int, known: KernelAddress, *, flags: int, lifetime: t
     return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | _ACK | flags, 0, 0) + body
 
 
+def _requests() -> socket.socket:
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    made.bind((0, 0))
+    made.settimeout(1.0)
+    return made
+
+
 class Netlink:
     """One socket for requests, with an answer awaited for each of them."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        self._socket.bind((0, 0))
-        self._socket.settimeout(1.0)
+        self._socket = _requests()
 
     def close(self) -> None:
         self._socket.close()
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(1 << 17)
+        except TimeoutError:
+            # The answer may still come; on a new socket it cannot be taken for that to the next request.
+            self._socket.close()
+            self._socket = _requests()
+            raise NetlinkError(errno.ETIMEDOUT, "the kernel does not answer") from None
+
+    def link_up(self, interface: int) -> bool:
+        """Whether the interface has a carrier."""
+        body = _LINK.pack(socket.AF_UNSPEC, 0, interface, 0, 0)
+        self._socket.send(_HEADER.pack(_HEADER.size + len(body), _RTM_GETLINK, _REQUEST, 0, 0) + body)
+        return any(
+            event.up
+            for event in _read_events(self._receive())
+            if isinstance(event, LinkEvent) and event.interface == interface
+        )
 
     def addresses(self) -> list[KernelAddress]:
         """Every address of this network namespace, both families."""
@@ -150,7 +174,7 @@ class Netlink:
         self._socket.send(_HEADER.pack(_HEADER.size + len(body), _RTM_GETADDR, _REQUEST | _DUMP, 0, 0) + body)
         found: list[KernelAddress] = []
         while True:
-            for kind, payload in _messages(self._socket.recv(1 << 17)):
+            for kind, payload in _messages(self._receive()):
                 if kind == _NLMSG_DONE:
                     return found
                 if kind == _RTM_NEWADDR:
@@ -190,7 +214,7 @@ class Netlink:
         waiting = len(requests)
         failed = 0
         while waiting:
-            for kind, payload in _messages(self._socket.recv(1 << 17)):
+            for kind, payload in _messages(self._receive()):
                 if kind != _NLMSG_ERROR:
                     continue
                 waiting -= 1

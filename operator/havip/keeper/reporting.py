@@ -13,7 +13,7 @@ from pathlib import Path
 
 from havip.model.report import KeeperReport
 
-_BACKLOG = 1 << 20
+BACKLOG = 1 << 20
 """Bytes that a reader may lag behind before it is cut off; it gets the whole truth when it connects again."""
 
 
@@ -25,7 +25,7 @@ class Reporter:
         self._socket = socket
         self._line = b""
         self._server: asyncio.Server | None = None
-        self._readers: set[asyncio.StreamWriter] = set()
+        self.readers: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
         self._socket.unlink(missing_ok=True)
@@ -39,7 +39,7 @@ class Reporter:
             return False
         self._line = line
         self._write(line)
-        for writer in tuple(self._readers):
+        for writer in tuple(self.readers):
             self._send(writer)
         return True
 
@@ -52,14 +52,14 @@ class Reporter:
         temporary.replace(self._file)
 
     def _send(self, writer: asyncio.StreamWriter) -> None:
-        if writer.transport.get_write_buffer_size() > _BACKLOG:
-            self._readers.discard(writer)
+        if writer.transport.get_write_buffer_size() > BACKLOG:
+            self.readers.discard(writer)
             writer.transport.abort()
             return
         writer.write(self._line)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._readers.add(writer)
+        self.readers.add(writer)
         try:
             if self._line:
                 self._send(writer)
@@ -68,14 +68,14 @@ class Reporter:
         except (OSError, asyncio.CancelledError):
             pass
         finally:
-            self._readers.discard(writer)
+            self.readers.discard(writer)
             writer.close()
 
     async def close(self) -> None:
         if self._server is None:
             return
         self._server.close()
-        for writer in tuple(self._readers):
+        for writer in tuple(self.readers):
             with contextlib.suppress(OSError):
                 writer.close()
         self._socket.unlink(missing_ok=True)

@@ -48,6 +48,8 @@ class Vip:
     """Addresses whose lifetime is ours: keepalived put them there and we renewed them."""
     held_since: float | None = None
     last_held: float | None = None
+    notified: float = 0.0
+    """When the FIFO said the state last."""
     disagreeing_since: float | None = None
     asked: float | None = None
     switch_until: float = 0.0

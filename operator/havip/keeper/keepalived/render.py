@@ -12,8 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from string import Template
 
 from havip.model.address import Address
@@ -78,7 +77,7 @@ class Rendered:
 
 @cache
 def _template(name: str) -> Template:
-    return Template(files(__package__).joinpath("templates", name).read_text("ascii"))
+    return Template((Path(__file__).parent / "templates" / name).read_text("ascii"))
 
 
 def render(rendered: Iterable[Rendered], paths: Paths) -> str:
