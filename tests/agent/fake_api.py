@@ -54,7 +54,7 @@ class FakeApi:
         await self._tell("MODIFIED" if known else "ADDED", path, item)
 
     async def node(self, spec: Body, *, generation: int = 1, status: Body | None = None) -> None:
-        body: Body = {"metadata": {"generation": generation, "uid": "uid-1"}, "spec": spec}
+        body: Body = {"metadata": {"generation": generation}, "spec": spec}
         await self.put(NODES, "edge.n1", body | ({"status": status} if status else {}))
 
     async def pool(self, body: Body) -> None:

@@ -29,6 +29,7 @@ from havip.model.paths import Folders
 from havip.model.pool import HealthCheck, Pool, RealServer
 from havip.model.states import Algorithm, Engine
 
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # a user's own may be without the sbin ones
 LOOPBACK = ipaddress.ip_address("127.0.0.1")
 WEB = Key("shop", "web")
 FAST = HealthCheck(interval_ms=100, timeout_ms=100, rise=1, fall=1, http_path=None)
@@ -36,7 +37,7 @@ FAST = HealthCheck(interval_ms=100, timeout_ms=100, rise=1, fall=1, http_path=No
 
 def binary() -> str:
     """haproxy of this machine, or the one that HAPROXY names, such as the image's 3.0."""
-    found = os.environ.get("HAPROXY") or shutil.which("haproxy", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
+    found = os.environ.get("HAPROXY") or shutil.which("haproxy", path=_PATH)
     if found is None:
         pytest.fail("haproxy is missing: apt-get install haproxy", pytrace=False)
     return found

@@ -75,3 +75,14 @@ def test_the_reason_of_a_refusal_is_the_first_alert() -> None:
     )
     assert first_alert(output) == "config : parsing [x.cfg:12] : unknown keyword 'nonsense' in 'backend' section"
     assert first_alert("all is well") == ""
+
+
+def test_haproxy_three_blames_the_front_end_that_could_not_be_bound() -> None:
+    answer = (
+        "Success=0\n--\n[NOTICE]   (1) : haproxy version is 3.0.11\n"
+        "[ALERT]    (1) : Binding [/x.cfg:38] for frontend shop.web:b:127.0.0.1:51305: protocol tcpv4:"
+        " cannot bind socket (Address already in use) for [127.0.0.1:51305].\n"
+        "[ALERT]    (1) : [/usr/sbin/haproxy.main()] Some protocols failed to start their listeners! Exiting.\n"
+    )
+    assert master.blamed(answer) == {"shop.web:b:127.0.0.1:51305"}
+    assert master.blamed("Success=1\n--\n[NOTICE] : Loading success.\n") == frozenset()

@@ -18,7 +18,7 @@ from havip.agent.haproxy.sockets import SocketAway, ask
 RELOAD_SECONDS = 15
 BUSY_SECONDS = 5
 _LOOK_SECONDS = 0.01
-_BLAMED = re.compile(r"for frontend ([A-Za-z0-9_:.-]+): cannot bind")
+_BLAMED = re.compile(r"for frontend (\S+): (?:protocol \S+: )?cannot bind")
 _MASTER = re.compile(r"^\d+\s+master\s+\d+\s+\[failed: (\d+)\]", re.MULTILINE)
 
 

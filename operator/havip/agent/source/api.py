@@ -76,8 +76,7 @@ class ApiSource:
         body = {
             "apiVersion": API_VERSION,
             "kind": "HAVipNode",
-            # With the uid the status of a deleted object cannot land on its successor.
-            "metadata": {"name": self._name} | ({"uid": self._last_node.uid} if self._last_node else {}),
+            "metadata": {"name": self._name},
             "status": status.to_json(),
         }
         query = urlencode({"fieldManager": FIELD_MANAGER, "force": "true"})
@@ -240,7 +239,6 @@ def _node(item: Json) -> NodeObject:
         generation=generation if isinstance(generation, int) else 0,
         spec=item.get("spec"),
         status=item.get("status"),
-        uid=str(metadata.get("uid", "")),
     )
 
 

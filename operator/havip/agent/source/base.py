@@ -20,7 +20,6 @@ class NodeObject:
     generation: int
     spec: object
     status: object = None
-    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
