@@ -31,7 +31,7 @@ def test_none_is_installed_and_needs_no_call_at_failover():
 
 
 def test_an_unknown_provider_is_refused_with_the_names_there_are():
-    with pytest.raises(NoSuchProvider, match='no provider "Azrue"; installed are: .*None'):
+    with pytest.raises(NoSuchProvider, match=r'no provider "Azrue"; installed are: .*None'):
         find("Azrue")
 
 

@@ -22,6 +22,8 @@ from havip.plan.observed import Member, Observed, quarantined
 from havip.plan.reasons import Reason
 from havip.plan.rolling import Place, Role, Roll, Step
 from havip.plan.settings import timing_of
+from havip.plan.settled import at_rest
+from havip.plan.snapshot import SeenClass
 from havip.plan.virtual_router_ids import VirtualRouterIds
 
 NO_STEP = Step({}, {}, (), settled=True)
@@ -57,6 +59,15 @@ class _Wish:
     frontends: tuple[Frontend, ...]
     tracked: bool
 
+    def is_met_by(self, record: Assignment) -> bool:
+        instance = record.instance
+        return (
+            record.frontends == self.frontends
+            and instance.tracked == self.tracked
+            and instance.failback is self.failback
+            and instance.failback_delay_seconds == self.delay
+        )
+
 
 class Electorates:
     """Plans all HAVips one after the other, oldest first; each sees what the ones before it got."""
@@ -82,6 +93,27 @@ class Electorates:
             return VipPlan(verdict, {}, NO_STEP, problems=verdict.problems)
         if seen is None:
             return self._untouched(verdict, name)
+        return self._at_rest(verdict, name) or self._under_way(verdict, name, seen)
+
+    def _at_rest(self, verdict: Verdict, name: str) -> VipPlan | None:
+        """The plan of a VIP to which nothing is to happen; None = it takes a closer look."""
+        if not verdict.admitted:
+            return None
+        records = self._records(verdict, name)
+        nodes = verdict.seen.object.spec.nodes
+        step = at_rest(verdict.key, records, count=nodes.candidates, preferred=nodes.preferred)
+        wish = self._wish(verdict, ())
+        if step is None or not all(wish.is_met_by(record) for _, record in records):
+            return None
+        return VipPlan(
+            verdict,
+            {member.name: record for member, record in records},
+            step,
+            target=tuple(step.roles),
+            virtual_router_id=records[0][1].instance.virtual_router_id,
+        )
+
+    def _under_way(self, verdict: Verdict, name: str, seen: SeenClass) -> VipPlan:
         places = self._places(verdict, name)
         number = next((one.assignment.instance.virtual_router_id for one in places if one.assignment), None)
         nodes, conflicts = self._target(verdict, name, number)
@@ -114,7 +146,7 @@ class Electorates:
             assignments,
             step,
             target=tuple(one.node for one in nodes),
-            virtual_router_id=number,
+            virtual_router_id=number if step.roles else None,
             problems=(*verdict.problems, *conflicts, *([] if nodes else [self._nobody(name)])),
         )
 
@@ -122,8 +154,8 @@ class Electorates:
         name = verdict.class_name
         if not verdict.holds or name is None:
             return
-        seats = sorted(self._seats(verdict, name), key=lambda seat: -seat.priority)
-        self._loads[name].add([seat.member.name for seat in seats])
+        ranked = sorted(self._records(verdict, name), key=lambda one: -one[1].instance.priority)
+        self._loads[name].add([member.name for member, _ in ranked])
 
     def _records(self, verdict: Verdict, class_name: str) -> list[tuple[Member, Assignment]]:
         known = self._live.get(verdict.key)
