@@ -639,13 +639,6 @@ REFUSED = [
         "an instance without a namespace", NODE, {"instances.0.havip": "web"}, "instances[0].havip", "should match"
     ),
     Refused(
-        "a HAVip twice on a node",
-        NODE,
-        {"instances.1": sample(NODE)["spec"]["instances"][0]},
-        "instances[1]",
-        "Duplicate value",
-    ),
-    Refused(
         "a priority outside the budget",
         NODE,
         {"instances.0.priority": 255},

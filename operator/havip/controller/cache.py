@@ -75,7 +75,7 @@ class Cache:
         self, resource: Resource, body: Mapping[str, Any], *, uid: str, version: int, before: _Entry | None
     ) -> _Entry:
         try:
-            fact = fact_of(resource, body)
+            fact = fact_of(resource, body, before.fact if before else None)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             # Whatever is wrong with one stored object must not stop the others; its last good fact goes on.
             return _Entry(uid, version, before.fact if before else None, problem_of(error))

@@ -88,8 +88,13 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def fact_of(resource: Resource, body: Mapping[str, Any]) -> object | None:
-    """The fact of one body; None = an object we do not keep. Raises `Refused` or `ValueError`."""
+def fact_of(resource: Resource, body: Mapping[str, Any], before: object | None = None) -> object | None:
+    """The fact of one body; None = an object we do not keep. Raises `Refused` or `ValueError`.
+
+    `before`: the fact of the same object as last seen.
+    """
+    if resource is resources.NODE_OBJECTS:
+        return _node_object(body, before)
     return _READERS[resource](body)
 
 
@@ -138,8 +143,13 @@ def _pool(body: Mapping[str, Any]) -> SeenPool:
     return SeenPool(metadata_of(body), _custom(BackendPool, body))
 
 
-def _node_object(body: Mapping[str, Any]) -> SeenNode:
-    spec, _left_out = NodeSpec.from_json(body.get("spec") or {})
+def _node_object(body: Mapping[str, Any], before: object | None) -> SeenNode:
+    metadata = metadata_of(body)
+    if isinstance(before, SeenNode) and before.metadata.generation == metadata.generation:
+        # Agents report often; reading a spec of 125 instances again for each report would be most of our time.
+        spec = before.spec
+    else:
+        spec, _left_out = NodeSpec.from_json(body.get("spec") or {})
     status = body.get("status")
     try:
         read = NodeStatus.from_json(status) if status else None
@@ -148,7 +158,7 @@ def _node_object(body: Mapping[str, Any]) -> SeenNode:
         read = None
     entries = body["metadata"].get("managedFields") or ()
     return SeenNode(
-        metadata_of(body),
+        metadata,
         spec,
         read,
         spec_written=_latest(entry for entry in entries if entry.get("manager") == FIELD_MANAGER),
@@ -272,7 +282,6 @@ _READERS: dict[Resource, Callable[[Mapping[str, Any]], object | None]] = {
     resources.CLASSES: _class,
     resources.HAVIPS: _havip,
     resources.POOLS: _pool,
-    resources.NODE_OBJECTS: _node_object,
     resources.NODES: _node,
     resources.NAMESPACES: _namespace,
     resources.SERVICES: _service,

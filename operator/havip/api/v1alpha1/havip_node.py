@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from havip.api.schema import ListType, Model, Rule, Rules, immutable
+from havip.api.schema import Model, Rule, Rules, immutable
 from havip.api.v1alpha1.havip_class import Interface
 from havip.api.v1alpha1.text import (
     ClassName,
@@ -80,7 +80,6 @@ class NodeInstance(Model):
     """The VIP: one address, or an IPv4 and an IPv6 one."""
     source_address: PlainAddress
     """This node's own address that adverts leave from."""
-    # A whole, not a map: server-side apply of an emptied map of a required field leaves null, which is refused.
     peers: Annotated[tuple[NodePeer, ...], Field(max_length=PEERS)]
     """The other candidates."""
     eligible: bool = True
@@ -95,7 +94,7 @@ class NodeInstance(Model):
     """A counter; when it grows, the active node announces the VIP's addresses again."""
     tracked: bool = False
     """True: the local haproxy must answer for this node to keep its priority."""
-    frontends: Annotated[tuple[NodeFrontend, ...], Field(max_length=FRONTENDS), ListType("map", ("name",))] = ()
+    frontends: Annotated[tuple[NodeFrontend, ...], Field(max_length=FRONTENDS)] = ()
     """Ports of the VIP and the pools behind them."""
 
 
@@ -112,7 +111,9 @@ class HAVipNodeSpec(Model):
     """The class's election timing."""
     redundant: bool = False
     """True: the class has two or more nodes, so an instance without peers is a mistake and is not run."""
-    instances: Annotated[tuple[NodeInstance, ...], Field(max_length=INSTANCES), ListType("map", ("havip",))] = ()
+    # A whole with one writer, as every list of this kind: as maps, managedFields would be half of the object, and
+    # server-side apply of an emptied map of a required field (peers) leaves null, which is refused.
+    instances: Annotated[tuple[NodeInstance, ...], Field(max_length=INSTANCES)] = ()
     """The HAVips this node is a candidate of."""
 
 
@@ -182,9 +183,9 @@ class HAVipNodeStatus(Model):
     """Versions of agent, keepalived and haproxy on this node."""
     interface: NodeInterface | None = None
     """The interface that carries the VIPs, as found."""
-    vips: Annotated[tuple[NodeVip, ...], Field(max_length=INSTANCES), ListType("map", ("havip",))] | None = None
+    vips: Annotated[tuple[NodeVip, ...], Field(max_length=INSTANCES)] | None = None
     """Each HAVip and what this node is for it."""
-    pools: Annotated[tuple[NodePool, ...], Field(max_length=1024), ListType("map", ("pool",))] | None = None
+    pools: Annotated[tuple[NodePool, ...], Field(max_length=1024)] | None = None
     """Each BackendPool and how it runs here."""
     left_out: Annotated[tuple[NodeLeftOut, ...], Field(max_length=INSTANCES)] | None = None
     """What was left out, by name, and why."""
