@@ -153,8 +153,12 @@ class Cluster:
         signal.signal(signal.SIGTERM, self._former_handler)
         if failed:
             print(f"cluster {self.prefix} failed; its logs: {self.save_logs()}", file=sys.stderr)
-        if not self._kept:
-            self.record.erase()
+        if self._kept:
+            return
+        self.record.erase()
+        self._bury(*self._daemons)
+        if hasattr(self, "control"):
+            self.control.stop()
 
     # ---- what tests do with it
 
@@ -198,6 +202,7 @@ class Cluster:
         """The wire is dead at once, then everything on the node; what it had in memory is gone."""
         self.network.cut(name)
         self.nodes[name].halt()
+        self._bury(*(title for title in self._daemons if title.endswith(f" on {name}")))
         self.network.disconnect(name)
 
     def power_on(self, name: str) -> None:
@@ -298,12 +303,15 @@ class Cluster:
             f"{name} on {where}", argv, log=self._folder(where) / f"{name}.log", within=self._entering(where)
         )
 
+    def _bury(self, *titles: str) -> None:
+        """Takes note of the end of daemons that were killed by their group."""
+        for title in titles:
+            self._daemons.pop(title).kill()
+
     def _check_daemons(self) -> None:
         """A daemon that died explains a wait that will not end."""
-        for title, daemon in self._daemons.items():
-            where = title.rsplit(" ", 1)[1]
-            if where == CONTROL_PLANE or self.nodes[where].powered:
-                daemon.check()
+        for daemon in self._daemons.values():
+            daemon.check()
 
 
 def _interrupt(number: int, frame: object) -> None:
