@@ -32,7 +32,8 @@ check-style:
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check --quiet .
 	@$(PYTHON) -m mypy
-	@.venv/bin/lint-imports --no-timing 2>/dev/null || .venv/bin/lint-imports
+	@$(PYTHON) -m mypy -p e2e
+	@.venv/bin/lint-imports
 
 bench:
 	$(SETUP) everything
