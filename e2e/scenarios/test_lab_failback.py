@@ -11,6 +11,7 @@ import pytest
 
 from e2e.lab import Episode, Lab, Node, Vip
 from e2e.lab.declare import DEFAULT_TIMING
+from e2e.scenarios.expectations import taken_over_by
 from havip.model.priority import BASES, HOLD_BACK
 from havip.model.states import Failback, State
 
@@ -80,7 +81,7 @@ def test_a_preferred_node_that_returns_takes_over_after_the_delay_where_that_is_
         waited = time.monotonic() - back
     print(f"taken over {waited:.1f} s after power-on, delay {DELAY_SECONDS} s")
     assert waited >= DELAY_SECONDS
-    assert seen.became_active == (1,)
+    taken_over_by(seen, 1)
     assert seen.outage_ms() <= 100
 
 
