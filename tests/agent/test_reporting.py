@@ -11,6 +11,7 @@ import pytest
 from tests.agent import orders
 
 from havip.agent import reporting
+from havip.agent.electing import Effective
 from havip.agent.facts import Fact
 from havip.agent.haproxy.balancing import BalancerState
 from havip.agent.interface import Resolved
@@ -24,11 +25,11 @@ from havip.model.states import State
 
 ACTIVE = InstanceReport(Key("shop", "web"), 7, State.ACTIVE, "2026-01-01T00:00:00.000Z", "Elected")
 POOL = PoolReport(Key("shop", "web"), "digest", 1, 2)
+DESIRED = orders.desired(orders.spec(orders.instance()), generation=3)
 KNOWN = Known(
-    desired=orders.desired(orders.spec(orders.instance()), generation=3),
+    desired=DESIRED,
     refusal="",
-    resolved=Resolved(InterfaceReport("eth0", ("10.88.0.11/24",))),
-    not_elected=(),
+    effective=Effective(DESIRED, Resolved(InterfaceReport("eth0", ("10.88.0.11/24",)))),
     keeper=orders.keeper_report(ACTIVE, applied=3),
     balancer=BalancerState(generation=3, version="2.6.12", pools=(POOL,)),
 )
@@ -64,7 +65,7 @@ def test_a_generation_is_applied_when_keeper_and_haproxy_are_through_with_it(
 def test_every_trouble_is_named() -> None:
     known = replace(
         KNOWN,
-        resolved=Resolved(error="no interface"),
+        effective=Effective(DESIRED, Resolved(error="no interface")),
         keeper=orders.keeper_report(error="keepalived refuses it"),
         balancer=replace(KNOWN.balancer, error="haproxy refuses it"),
     )
@@ -77,7 +78,7 @@ def test_what_anyone_left_out_is_told_once() -> None:
     one, two = LeftOut("shop/a", "NoPeers", "peers", "m"), LeftOut("shop/b", "PortTaken", "frontends[http].port", "m")
     known = replace(
         KNOWN,
-        not_elected=(one,),
+        effective=Effective(DESIRED, Resolved(), None, (one,)),
         keeper=orders.keeper_report(left_out=(one,)),
         balancer=replace(KNOWN.balancer, left_out=(two,)),
     )
@@ -86,7 +87,7 @@ def test_what_anyone_left_out_is_told_once() -> None:
 
 def test_a_status_is_never_too_long_for_the_api() -> None:
     many = tuple(LeftOut(f"shop/{number}", "NoPeers", "peers", "m") for number in range(400))
-    known = replace(KNOWN, not_elected=many, resolved=Resolved(error="x" * 3000))
+    known = replace(KNOWN, effective=Effective(DESIRED, Resolved(error="x" * 3000), None, many))
     assert len(status(known).left_out) == 255
     assert len(status(known).error) <= 1024
 
@@ -187,9 +188,9 @@ def test_while_the_server_is_away_only_the_latest_is_kept(monkeypatch: pytest.Mo
             story.server.away = True
             story.known.set(KNOWN)
             await story.until(lambda: story.server.asked > 1)
-            story.known.set(replace(KNOWN, resolved=Resolved(error="between")))
+            story.known.set(replace(KNOWN, effective=Effective(DESIRED, Resolved(error="between"))))
             await story.until(lambda: story.server.asked > 3)
-            latest = replace(KNOWN, resolved=Resolved(error="latest"))
+            latest = replace(KNOWN, effective=Effective(DESIRED, Resolved(error="latest")))
             story.known.set(latest)
             story.server.away = False
             await story.until(lambda: story.server.written[-1:] == [status(latest)])

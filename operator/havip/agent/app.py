@@ -8,18 +8,18 @@ import signal
 import socket
 
 import havip
-from havip.agent import addresses, electing, writing
+from havip.agent import addresses, writing
 from havip.agent.desired import Desired, refusal, understand
+from havip.agent.electing import Effective, document, effective
 from havip.agent.facts import Fact, wake_on, woken
 from havip.agent.haproxy.balancing import Balancer, BalancerState, prepare
-from havip.agent.interface import Resolved, Surroundings, resolve
+from havip.agent.interface import Surroundings, resolve
 from havip.agent.keeping import KeeperLine
 from havip.agent.reporting import Known, Reporter
 from havip.agent.settings import Settings
 from havip.agent.source.api import ApiSource
 from havip.agent.source.base import Observed, Source
 from havip.agent.source.folder import FolderSource
-from havip.model.refusal import LeftOut
 from havip.model.report import KeeperReport
 
 GATHER_SECONDS = 0.02
@@ -39,8 +39,7 @@ class Agent:
         self._source = source
         self.observed: Fact[Observed] = Fact(Observed())
         self.desired: Fact[Desired | None] = Fact(None)
-        self.resolved: Fact[Resolved] = Fact(Resolved())
-        self.not_elected: Fact[tuple[LeftOut, ...]] = Fact(())
+        self.effective: Fact[Effective | None] = Fact(None)
         self.keeper: Fact[KeeperReport | None] = Fact(None)
         self.balancer: Fact[BalancerState] = Fact(BalancerState())
         self.known: Fact[Known | None] = Fact(None)
@@ -78,6 +77,8 @@ class Agent:
             self.desired.set(desired)
 
     async def _resolve(self) -> None:
+        """Orders and surroundings together, never one without the other: a document that was made before the node's
+        own addresses were looked at could make the keeper take one of them away."""
         wake = wake_on(self.desired)
         while True:
             await woken(wake, within=INTERFACE_SECONDS)
@@ -85,37 +86,31 @@ class Agent:
             if desired is None:
                 continue
             try:
-                resolved = resolve(desired.spec, surroundings())
+                around = surroundings()
             except OSError as error:
-                # Nothing was seen, so nothing changed.
                 _log.warning("addresses cannot be read: %s", error)
                 continue
-            self.resolved.set(resolved)
+            self.effective.set(effective(desired, resolve(desired.spec, around)))
 
     async def _elect(self) -> None:
-        wake = wake_on(self.desired, self.resolved)
+        wake = wake_on(self.effective)
         path = self._settings.folders.election_document
         while True:
             await wake.wait()
             wake.clear()
-            desired = self.desired.value
-            if desired is None:
-                continue
-            election, left_out = electing.elect(desired, self.resolved.value)
-            self.not_elected.set(left_out)
-            if election is not None and writing.replace(path, electing.document(election)):
+            election = self.effective.value.election if self.effective.value else None
+            if election is not None and writing.replace(path, document(election)):
                 _log.info("election document of generation %d: %d VIPs", election.generation, len(election.instances))
 
     async def _balance(self) -> None:
-        wake = wake_on(self.desired)
+        wake = wake_on(self.effective)
         pause = BALANCER_IDLE_SECONDS
         while True:
             await woken(wake, within=pause)
-            desired = self.desired.value
-            if desired is None:
+            if self.effective.value is None:
                 continue
             reloads = self.balancing.reloads
-            state = await self.balancing.round(desired)
+            state = await self.balancing.round(self.effective.value.desired)
             self._log_left_out(state)
             self.balancer.set(state)
             pause = _pause(state)
@@ -131,21 +126,19 @@ class Agent:
             _log.warning("haproxy: %s", state.error or "works again")
 
     async def _gather(self) -> None:
-        wake = wake_on(self.observed, self.desired, self.resolved, self.not_elected, self.keeper, self.balancer)
+        wake = wake_on(self.observed, self.desired, self.effective, self.keeper, self.balancer)
         while True:
             await wake.wait()
             wake.clear()
             settings, desired = self._settings, self.desired.value
             if self.observed.value.node is None:
                 continue
+            refused = refusal(self.observed.value, class_name=settings.class_name, node=settings.node)
             self.known.set(
                 Known(
                     desired=desired,
-                    refusal=""
-                    if desired
-                    else refusal(self.observed.value, class_name=settings.class_name, node=settings.node),
-                    resolved=self.resolved.value,
-                    not_elected=self.not_elected.value,
+                    refusal="" if desired else refused,
+                    effective=self.effective.value,
                     keeper=self.keeper.value,
                     balancer=self.balancer.value,
                 )

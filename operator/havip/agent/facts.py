@@ -46,7 +46,9 @@ def wake_on(*facts: Fact[Any]) -> asyncio.Event:
 async def woken(event: asyncio.Event, *, within: float) -> bool:
     """Waits for `event` or `within` seconds and clears it; whether it was set."""
     try:
-        await asyncio.wait_for(event.wait(), within)
+        # Not wait_for: on Python 3.11 it forgets a cancellation that comes together with the event.
+        async with asyncio.timeout(within):
+            await event.wait()
     except TimeoutError:
         return False
     event.clear()

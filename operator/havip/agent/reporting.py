@@ -11,14 +11,14 @@ import logging
 from dataclasses import dataclass
 
 from havip.agent.desired import Desired
+from havip.agent.electing import Effective
 from havip.agent.facts import Fact, wake_on, woken
 from havip.agent.haproxy.balancing import BalancerState
-from havip.agent.interface import Resolved
 from havip.agent.retrying import pause
 from havip.agent.source.base import Observed, Source, SourceAway
 from havip.model.election import INSTANCES
 from havip.model.node import NodeStatus
-from havip.model.refusal import LeftOut, Refused
+from havip.model.refusal import Refused
 from havip.model.report import KeeperReport
 
 GATHER_SECONDS = 0.05
@@ -36,8 +36,7 @@ class Known:
 
     desired: Desired | None
     refusal: str
-    resolved: Resolved
-    not_elected: tuple[LeftOut, ...]
+    effective: Effective | None
     keeper: KeeperReport | None
     balancer: BalancerState
 
@@ -52,13 +51,13 @@ def compose(known: Known, *, agent_version: str) -> NodeStatus:
     }
     errors = (
         known.refusal if desired is None else desired.error,
-        known.resolved.error,
+        "" if known.effective is None else known.effective.resolved.error,
         "the keeper has not reported yet" if keeper is None else keeper.error,
         known.balancer.error,
     )
     left_out = (
         () if desired is None else desired.left_out,
-        known.not_elected,
+        () if known.effective is None else known.effective.left_out,
         () if keeper is None else keeper.left_out,
         known.balancer.left_out,
     )
@@ -66,7 +65,7 @@ def compose(known: Known, *, agent_version: str) -> NodeStatus:
         applied_generation=_applied(known),
         error="; ".join(error for error in errors if error)[:1024],
         versions={name: version[:64] for name, version in versions.items() if version},
-        interface=known.resolved.report,
+        interface=None if known.effective is None else known.effective.resolved.report,
         vips=() if keeper is None else keeper.instances,
         pools=known.balancer.pools,
         left_out=tuple(dict.fromkeys(item for part in left_out for item in part))[:INSTANCES],
