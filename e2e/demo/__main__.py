@@ -14,8 +14,9 @@ from e2e.demo.story import Story
 from e2e.lab.compiled import cache_folder
 from e2e.lab.history import Kind, Stretch
 from e2e.lab.measuring import now
-from e2e.product.installation import NAMESPACE, RELEASE, USER_NAMESPACE, Installation, product_images
+from e2e.product.installation import NAMESPACE, RELEASE, USER_NAMESPACE, Installation
 from e2e.product.measuring import client_of
+from e2e.setup.images import product_images
 
 ADDRESS = "10.88.0.200"
 CIRCLE_MS = 500.0  # what this project promises for a lost node

@@ -19,7 +19,7 @@ import yaml
 from e2e.cluster.cluster import CHECKOUT, Cluster
 from e2e.cluster.commands import run
 from e2e.cluster.control_plane import binary
-from e2e.setup.images import Image, images
+from e2e.setup.images import product_images
 
 MANIFESTS = Path(__file__).parent / "manifests"
 CHART = CHECKOUT / "charts" / "havip-operator"
@@ -58,15 +58,6 @@ class Vip:
                 ],
             },
         }
-
-
-def product_images(cache: Path) -> dict[str, Image]:
-    """The images made from this checkout's files; `make images` makes them."""
-    found = images(checkout=CHECKOUT, cache=cache)
-    missing = [one.reference for one in found.values() if not one.archive.exists()]
-    if missing:
-        raise FileNotFoundError(f"not made yet: {', '.join(missing)}; run `make images`")
-    return found
 
 
 class Installation:

@@ -8,7 +8,8 @@ import pytest
 
 from e2e.cluster.cluster import Cluster
 from e2e.lab.compiled import cache_folder
-from e2e.product.installation import USER_NAMESPACE, Installation, Vip, product_images
+from e2e.product.installation import USER_NAMESPACE, Installation, Vip
+from e2e.setup.images import product_images
 
 NODES = ("n1", "n2", "n3")
 
