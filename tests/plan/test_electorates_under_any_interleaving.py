@@ -32,7 +32,9 @@ class Electorates(RuleBasedStateMachine):
 
     @initialize(labelled=st.sets(node_names, min_size=2), count=st.integers(1, 4))
     def begin(self, labelled: set[str], count: int) -> None:
-        of = a_class(nodes={"selector": {"matchLabels": LABEL}})
+        # Fewer ids than VIPs, so that they have to be shared by VIPs that have no node in common.
+        ids = {"vrrp": {"virtualRouterIds": {"first": 1, "last": 2}}}
+        of = a_class(nodes={"selector": {"matchLabels": LABEL}}, election=ids)
         nodes = [a_node(name, labels=LABEL if name in labelled else {}) for name in NODES]
         self.cluster = Cluster(a_snapshot(classes=[of], nodes=nodes, node_objects=[]))
         self.generation = 0

@@ -173,6 +173,23 @@ def test_a_vip_without_a_second_node_is_ready_and_says_that_it_stands_alone():
     assert (said(cluster).status, said(cluster).reason) == ("True", "NoRedundancy")
 
 
+def test_a_havipnode_that_somebody_deletes_does_not_make_its_node_a_stranger():
+    cluster = settled()
+    (active,) = cluster.holders(WEB)
+    objects = {name: one for name, one in cluster.snapshot.node_objects.items() if name != f"edge.{active}"}
+    cluster.snapshot = replace(cluster.snapshot, node_objects=objects)  # the agent goes on with its last spec
+    for _ in range(3):
+        cluster.reconcile()
+        for node in {"n1", "n2", "n3"} - {active}:
+            cluster.apply_spec(f"edge.{node}")
+            cluster.report(f"edge.{node}")
+        cluster.elect()
+        assert cluster.holders(WEB) == [active]
+    cluster.settle()
+    assert len(cluster.holders(WEB)) == 1
+    assert eligible(cluster) == {"n1": True, "n2": True, "n3": True}
+
+
 # -- deletion ---------------------------------------------------------------------------------------------------
 
 

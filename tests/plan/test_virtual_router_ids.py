@@ -94,9 +94,17 @@ def test_two_classes_on_one_node_share_the_ids():
     assert len({vip.virtual_router_id for vip in plan.vips.values()}) == 2
 
 
+ONLY_ONE = {"vrrp": {"virtualRouterIds": {"first": 1, "last": 1}}}
+
+
+def test_ids_are_unique_in_the_cluster_while_there_are_enough():
+    plan = desired(a_snapshot(classes=[WIDE], nodes=8, havips=many(30)))
+    assert len({vip.virtual_router_id for vip in plan.vips.values()}) == 30
+
+
 def test_vips_without_a_common_node_may_share_an_id():
-    west = a_class("west", nodes={"selector": {"matchLabels": {"side": "west"}}})
-    east = a_class("east", nodes={"selector": {"matchLabels": {"side": "east"}}})
+    west = a_class("west", nodes={"selector": {"matchLabels": {"side": "west"}}}, election=ONLY_ONE)
+    east = a_class("east", nodes={"selector": {"matchLabels": {"side": "east"}}}, election=ONLY_ONE)
     nodes = [a_node(f"n{n}", labels={"side": "west" if n < 3 else "east"}) for n in (1, 2, 3, 4)]
     objects = [a_node_object(node.name, of=west if node.labels["side"] == "west" else east) for node in nodes]
     havips = [a_havip("w", class_name="west"), a_havip("e", class_name="east", address="10.88.0.201")]
@@ -105,8 +113,8 @@ def test_vips_without_a_common_node_may_share_an_id():
 
 
 def test_a_collision_that_labels_bring_about_makes_the_joining_one_wait():
-    west = a_class("west", nodes={"selector": {"matchLabels": {"west": "true"}}})
-    east = a_class("east", nodes={"selector": {"matchLabels": {"east": "true"}}})
+    west = a_class("west", nodes={"selector": {"matchLabels": {"west": "true"}}}, election=ONLY_ONE)
+    east = a_class("east", nodes={"selector": {"matchLabels": {"east": "true"}}}, election=ONLY_ONE)
     nodes = [a_node(f"n{n}", labels={"west" if n < 3 else "east": "true"}) for n in (1, 2, 3, 4)]
     objects = [a_node_object(node.name, of=west if "west" in node.labels else east) for node in nodes]
     havips = [a_havip("w", class_name="west"), a_havip("e", class_name="east", address="10.88.0.201")]
@@ -122,6 +130,7 @@ def test_a_collision_that_labels_bring_about_makes_the_joining_one_wait():
     assert (said.status, said.reason) == ("True", "VirtualRouterIdConflict")
     assert "n3" in said.message
     assert "shop/e" in said.message
+    assert "west.n3" not in desired(cluster.snapshot).vips[Key("shop", "w")].assignments
     cluster.delete(Kind.HAVIP, Key("shop", "e"))
     cluster.settle()
     assert "n3" in {name.split(".")[1] for name in desired(cluster.snapshot).vips[Key("shop", "w")].assignments}

@@ -178,8 +178,7 @@ class Electorates:
         named = sorted(
             {peer.node for place in seats if place.assignment for peer in place.assignment.instance.peers} - there
         )
-        members = (self._observed.member(class_name, node) for node in named)
-        return [*seats, *(Place(member, None) for member in members if member is not None)]
+        return [*seats, *(Place(self._observed.known(class_name, node), None) for node in named)]
 
     def _target(
         self, verdict: Verdict, name: str, number: int | None

@@ -15,10 +15,11 @@ from typing import NamedTuple
 from havip.api.v1alpha1 import HAVipClass, LabelSelector
 from havip.model.address import Address, Network
 from havip.model.keys import Key, node_object_name
-from havip.model.node import Assignment
+from havip.model.node import Assignment, NodeSpec
 from havip.model.report import InstanceReport
 from havip.model.states import State
-from havip.plan.snapshot import Node, SeenClass, SeenNode, Snapshot
+from havip.plan.settings import interface_of, timing_of
+from havip.plan.snapshot import Metadata, Node, SeenClass, SeenNode, Snapshot
 from havip.plan.waits import CUT_OFF_AFTER, SILENT_AFTER, YOUNG_FOR, Waits
 
 
@@ -155,6 +156,16 @@ class Observed:
 
     def member(self, class_name: str, node: str) -> Member | None:
         return self.members.get(node_object_name(class_name, node))
+
+    def known(self, class_name: str, node: str) -> Member:
+        """The HAVipNode, or what can be known where somebody has deleted it: its agent goes on with its last spec."""
+        there = self.member(class_name, node)
+        if there is not None:
+            return there
+        name = node_object_name(class_name, node)
+        of = self.snapshot.classes[class_name].object
+        lost = NodeSpec(class_name, node, interface_of(of), timing_of(of), redundant=True)
+        return self._member(name, SeenNode(Metadata(name, uid="", created=self.snapshot.now), lost, status=None))
 
     def wanted_nodes(self, seen: SeenClass) -> Iterator[Node]:
         """Nodes the class's pods run on, those included that have no HAVipNode yet."""

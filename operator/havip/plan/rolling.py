@@ -102,20 +102,25 @@ class Roll:
         self._wanted = {member.node for member in self._target}
         present = [place for place in places if place.member.standing is not Standing.GONE]
         self._seats = [place for place in present if place.assignment is not None]
-        self._named = [place for place in present if place.assignment is None and self._still_named(place.member)]
-        self._new = self._newcomers()
+        self._new = self._newcomers([place.member for place in present if place.assignment is None])
+        joining = {member.node for member in self._new}
+        self._named = [
+            place
+            for place in present
+            if place.assignment is None and place.member.node not in joining and self._unsure(place.member)
+        ]
 
-    def _still_named(self, member: Member) -> bool:
-        """Whether a node without an instance must stay a peer. It had handed over when its instance was removed."""
-        if member.node in self._wanted:
-            return False  # it joins (again)
+    @staticmethod
+    def _unsure(member: Member) -> bool:
+        """Whether a node that has no instance on record may still run one: then it stays a peer."""
         return not member.confirmed and member.standing is not Standing.CUT_OFF
 
-    def _newcomers(self) -> list[Member]:
+    def _newcomers(self, named: Sequence[Member]) -> list[Member]:
+        """Wanted nodes without an instance that can join now, as many as the lists of peers have room for."""
         seated = {place.member.node for place in self._seats}
-        room = ELECTORATE - len(self._seats) - len(self._named)
         able = [member for member in self._target if member.node not in seated and member.own]
-        return able[: max(0, room)]
+        occupied = {member.node for member in named if self._unsure(member)} - {member.node for member in able}
+        return able[: max(0, ELECTORATE - len(seated) - len(occupied))]
 
     def step(self) -> Step:
         if not self._seats:

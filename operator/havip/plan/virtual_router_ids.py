@@ -2,6 +2,10 @@
 
 Two classes may use one wire, and a virtual router id is all that tells their adverts apart, so all classes count
 together. The record is HAVipNode.spec; a HAVip's status is only asked which id it would like back.
+
+An id never changes in place (that costs an election, up to seconds), and one HAVip cannot have two instances on a node,
+so two HAVips with one id that come to share a node stay as they are: the one that would join waits, and is told for
+whom. To make that rare, an id that nobody in the cluster has is taken as long as there is one.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ class VirtualRouterIds:
 
     def __init__(self, observed: Observed) -> None:
         self._taken: dict[str, int] = {}
+        self._anywhere = 0
         self._owners: dict[tuple[str, int], Key] = {}
         for key, members in observed.allocated.items():
             for member in members:
@@ -25,6 +30,7 @@ class VirtualRouterIds:
                 self.take(key, nodes, instance.virtual_router_id)
 
     def take(self, havip: Key, nodes: Iterable[str], number: int) -> None:
+        self._anywhere |= 1 << number
         for node in nodes:
             self._taken[node] = self._taken.get(node, 0) | 1 << number
             self._owners.setdefault((node, number), havip)
@@ -35,11 +41,15 @@ class VirtualRouterIds:
         return None if owner == havip else owner
 
     def free(self, nodes: Iterable[str], *, first: int, last: int, wish: int | None = None) -> int | None:
-        """An id of the range that is free on all the nodes: the wished one, else the lowest; None = there is none."""
+        """An id of the range that is free on all the nodes; None = there is none.
+
+        The wished one, else the lowest that nobody has anywhere, else the lowest that these nodes do not have.
+        """
         taken = 0
         for node in nodes:
             taken |= self._taken.get(node, 0)
         if wish is not None and first <= wish <= last and not taken >> wish & 1:
             return wish
-        open_ids = ~taken & ((1 << last + 1) - (1 << first))
-        return (open_ids & -open_ids).bit_length() - 1 if open_ids else None
+        within = (1 << last + 1) - (1 << first)
+        free = (within & ~self._anywhere) or (within & ~taken)
+        return (free & -free).bit_length() - 1 if free else None

@@ -1,0 +1,114 @@
+"""Whatever breaks: the plan never stumbles, a healed cluster comes to rest by itself, each VIP with one holder.
+
+Here nodes lose power or their API server, Nodes are NotReady or deleted, and paths between nodes drop adverts. Two
+holders can exist while that lasts (a cut-off node cannot be told anything); they must not outlast it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from havip.model.keys import Key
+from havip.plan.change import Kind
+from havip.testing.builders import a_havip, a_node, a_snapshot
+from havip.testing.cluster import Cluster
+
+NODES = tuple(f"n{number}" for number in range(1, 6))
+VIPS = (Key("shop", "web"), Key("shop", "mail"))
+node_names = st.sampled_from(NODES)
+
+
+class Faults(RuleBasedStateMachine):
+    """Faults come and go; `healed` puts everything right and asks whether the plan comes to rest."""
+
+    @initialize(count=st.integers(1, 4))
+    def begin(self, count: int) -> None:
+        havips = [
+            a_havip(key.name, address=f"10.88.0.{200 + index}", nodes={"candidates": count})
+            for index, key in enumerate(VIPS)
+        ]
+        self.cluster = Cluster(a_snapshot(nodes=len(NODES), havips=havips))
+        self.cluster.settle()
+
+    @rule(node=node_names)
+    def power(self, node: str) -> None:
+        if node in self.cluster.dead:
+            self.cluster.power_on(node)
+        else:
+            self.cluster.power_off(node)
+
+    @rule(node=node_names)
+    def api_server_unreachable(self, node: str) -> None:
+        self.cluster.unreachable.add(node)
+
+    @rule(node=node_names)
+    def node_condition(self, node: str) -> None:
+        if node in self.cluster.snapshot.nodes:
+            self.cluster.set_ready(node, not self.cluster.snapshot.nodes[node].ready)
+
+    @rule(node=node_names)
+    def node_deleted(self, node: str) -> None:
+        nodes = {name: one for name, one in self.cluster.snapshot.nodes.items() if name != node}
+        self.cluster.snapshot = replace(self.cluster.snapshot, nodes=nodes)
+
+    @rule(one=node_names, other=node_names)
+    def path_blocked(self, one: str, other: str) -> None:
+        if one != other:
+            self.cluster.deaf.add(frozenset((one, other)))
+
+    @rule(name=st.sampled_from(VIPS))
+    def deleted(self, name: Key) -> None:
+        self.cluster.delete(Kind.HAVIP, name)
+
+    @rule(seconds=st.sampled_from([1, 5, 41, 61, 301]))
+    def time_passes(self, seconds: int) -> None:
+        self.cluster.wait(seconds)
+
+    @rule(stop_after=st.none() | st.integers(0, 4))
+    def reconcile(self, stop_after: int | None) -> None:
+        self.cluster.reconcile(stop_after=stop_after)
+
+    @rule()
+    def nodes_act(self) -> None:
+        self.cluster.run_nodes()
+
+    @rule()
+    def healed(self) -> None:
+        cluster = self.cluster
+        for node in NODES:
+            if node not in cluster.snapshot.nodes:
+                cluster.snapshot = replace(cluster.snapshot, nodes={**cluster.snapshot.nodes, node: a_node(node)})
+            if node in cluster.dead:
+                cluster.power_on(node)
+            cluster.unreachable.discard(node)
+            cluster.set_ready(node, True)
+        cluster.deaf.clear()
+        for _ in range(4):
+            cluster.settle()
+            cluster.wait(5)
+        cluster.settle()
+        assert cluster.plan() == ()
+        for key in VIPS:
+            if key in cluster.snapshot.havips:
+                assert len(cluster.holders(key)) == 1, f"{key}: {cluster.holders(key)}"
+                ready = cluster.snapshot.havips[key].object.status.conditions[0]
+                assert ready.status == "True", ready
+            else:
+                assert cluster.holders(key) == []
+
+    def teardown(self) -> None:
+        if hasattr(self, "cluster"):
+            self.healed()
+
+
+TestFaults = Faults.TestCase
+TestFaults.settings = settings(
+    max_examples=25,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
