@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -24,13 +24,14 @@ from tests.agent import orders
 
 from havip.agent.desired import Desired, PoolOrder
 from havip.agent.haproxy.balancing import prepare
+from havip.model.address import Address
 from havip.model.keys import Key
 from havip.model.paths import Folders
 from havip.model.pool import HealthCheck, Pool, RealServer
 from havip.model.states import Algorithm, Engine
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # a user's own may be without the sbin ones
-LOOPBACK = ipaddress.ip_address("127.0.0.1")
+LOOPBACK: Address = ipaddress.ip_address("127.0.0.1")
 WEB = Key("shop", "web")
 FAST = HealthCheck(interval_ms=100, timeout_ms=100, rise=1, fall=1, http_path=None)
 
@@ -109,9 +110,9 @@ def can_connect(path: str) -> bool:
 class Server:
     """Answers every connection with its name, then echoes."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, family: socket.AddressFamily = socket.AF_INET) -> None:
         self._name = name
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server(("127.0.0.1" if family == socket.AF_INET else "::1", 0), family=family)
         self.port: int = self._socket.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -140,7 +141,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Orders:
-    """Front ends by name and port on 127.0.0.1, all to one pool; change with `replace`."""
+    """Front ends by name and port on a loopback address, all to one pool; change with `replace`."""
 
     ports: dict[str, int]
     servers: tuple[RealServer, ...] = ()
@@ -148,13 +149,13 @@ class Orders:
     check: HealthCheck | None = None
     digest: str = "one"
     generation: int = 1
-    extra: dict[Key, Pool] = field(default_factory=dict)
+    address: Address = LOOPBACK
 
     def desired(self) -> Desired:
         front_ends = [orders.frontend(name, port) for name, port in self.ports.items()]
         base = orders.desired(orders.spec(orders.instance(frontends=front_ends)), generation=self.generation)
         (item,) = base.spec.assignments
-        instance = replace(item.instance, addresses=(LOOPBACK,))
+        instance = replace(item.instance, addresses=(self.address,))
         pool = Pool(WEB, Engine.HAPROXY, self.algorithm, self.check, self.servers)
         return replace(
             base,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import re
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +21,7 @@ from tests.agent.haproxy.real import FAST, WEB, Haproxy, Orders, Server, answers
 from havip.agent.haproxy import runtime
 from havip.agent.haproxy.balancing import Balancer, BalancerState
 from havip.model.paths import Folders
+from havip.model.pool import RealServer
 from havip.model.states import Algorithm
 
 pytestmark = pytest.mark.binaries
@@ -181,6 +185,47 @@ def test_a_pool_without_servers_holds_its_port_and_closes(haproxy: Haproxy, bala
     assert (state.pools[0].healthy, state.pools[0].total, state.left_out) == (0, 0, ())
 
 
+def test_an_http_check_asks_for_exactly_the_path_and_believes_the_answer(haproxy: Haproxy, balancer: Balancer) -> None:
+    asked: list[bytes] = []
+    path = "/healthz?from=$x;a,b(1)%20*&c=~!@:+"
+
+    def serve(server: socket.socket, answer: bytes) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    asked.append(connection.recv(4096))
+                    connection.sendall(b"HTTP/1.1 " + answer + b"\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as good, socket.create_server(("127.0.0.1", 0)) as bad:
+        for server, answer in ((good, b"200 OK"), (bad, b"503 Service Unavailable")):
+            threading.Thread(target=serve, args=(server, answer), daemon=True).start()
+        servers = tuple(RealServer(real.LOOPBACK, one.getsockname()[1]) for one in (good, bad))
+        orders = Orders({"http": real.free_port()}, servers, check=replace(FAST, http_path=path))
+        eventually(lambda: rounds(balancer, orders).pools[0].healthy == 1)
+        for one in (good, bad):
+            one.shutdown(socket.SHUT_RDWR)
+    line, *headers = asked[0].decode().split("\r\n")
+    assert line == f"GET {path} HTTP/1.1"
+    assert "host: havip" in [header.lower() for header in headers]
+
+
+def test_ipv6_front_ends_and_servers_are_bound_and_reached(haproxy: Haproxy, balancer: Balancer) -> None:
+    loopback = ipaddress.ip_address("::1")
+    with Server("six", family=socket.AF_INET6) as six:
+        port = real.free_port()
+        orders = Orders({"http": port}, (RealServer(loopback, six.port),), address=loopback)
+        assert rounds(balancer, orders).error == ""
+        with socket.create_connection(("::1", port), timeout=10) as one:
+            assert one.recv(100) == b"six\n"
+        before = worker(haproxy).pid
+        with Server("more", family=socket.AF_INET6) as more:
+            rounds(balancer, replace(orders, servers=(RealServer(loopback, more.port),)))
+            with socket.create_connection(("::1", port), timeout=10) as one:
+                assert one.recv(100) == b"more\n"
+        assert worker(haproxy).pid == before
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::"])
 def test_a_front_end_whose_port_is_taken_is_left_out_and_comes_when_it_is_free(
     haproxy: Haproxy, folders: Folders, address: str
@@ -313,6 +358,19 @@ def test_a_binary_that_refuses_everything_changes_nothing(haproxy: Haproxy, fold
         assert re.search("refuses every configuration.*cannot stand frontend", state.error)
         assert Path(folders.haproxy_config_file).read_text() == before
         assert answers(port) == "a"
+
+
+def test_what_failed_as_a_whole_is_not_tried_every_second(haproxy: Haproxy, folders: Folders, root: Path) -> None:
+    now = 0.0
+    picky = Path(_picky(root, "frontend"))
+    balancer = Balancer(folders, binary=str(picky), clock=lambda: now)
+    orders = Orders({"http": real.free_port()})
+    first = rounds(balancer, orders)
+    picky.unlink()
+    picky.symlink_to(real.binary())
+    assert rounds(balancer, orders).error == first.error
+    now += 61
+    assert rounds(balancer, orders).error == ""
 
 
 def test_a_binary_that_is_not_there_changes_nothing_and_is_named(haproxy: Haproxy, folders: Folders) -> None:

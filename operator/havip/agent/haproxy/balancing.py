@@ -31,6 +31,8 @@ RETRY_SECONDS = 60.0
 RELOAD_RETRY_SECONDS = 1800.0
 """The same for what a reload refused. A failed one is not free: while it tries to bind, haproxy pauses
 the listeners of the old worker, and for 2.3 s no new connection is answered (measured, 2.6 and 3.0)."""
+GIVEN_UP_SECONDS = 60.0
+"""When a configuration that failed as a whole is tried again: each attempt costs processes, or a failed reload."""
 NO_STATE = b"1\n"
 """A server state file that says nothing: haproxy warns when it is not there."""
 
@@ -55,6 +57,10 @@ class BalancerState:
 
 class _Refused(Exception):
     """The binary will not take a file."""
+
+
+class _StillRefused(Exception):
+    """The same as before; nothing was tried."""
 
 
 def prepare(folders: Folders) -> None:
@@ -82,6 +88,7 @@ class Balancer:
         self._refused_until = 0.0
         self._applied: dict[Key, tuple[BackendSection, str]] = {}
         self._good: bytes | None = None
+        self._given_up: _GivenUp | None = None
         self._version = ""
         self._steady: _Steady | None = None
         self.reloads = 0
@@ -98,12 +105,16 @@ class Balancer:
             return self._steady.state
         self._steady = None
         configuration, left_out = self._configured
+        asked = configuration
         try:
             wanted, taken = await self._possible(configuration, running)
+            asked = wanted
+            self._not_given_up(asked)
             running, wanted = await self._bring(wanted, running)
             left_out = (*left_out, *taken, *self._refusals(configuration))
-        except (SocketAway, check.CannotCheck, master.ReloadFailed, _Refused, OSError) as problem:
+        except (SocketAway, check.CannotCheck, master.ReloadFailed, _Refused, _StillRefused, OSError) as problem:
             error = str(problem)
+            self._give_up(asked, problem)
             left_out = (*left_out, *self._refusals(configuration))
             wanted = configuration
         state = BalancerState(
@@ -160,6 +171,18 @@ class Balancer:
                 message = f"port {front.port} is taken on this node: another process listens on {where}:{front.port}"
                 out.append((front, front.left_out("PortTaken", message)))
         return out
+
+    # --- what failed as a whole ---
+
+    def _not_given_up(self, wanted: Configuration) -> None:
+        """Raises what the last attempt at the very same said, until it is worth another one."""
+        past = self._given_up
+        if past is not None and past.wanted == wanted and self._clock() < past.until:
+            raise _StillRefused(past.message)
+
+    def _give_up(self, wanted: Configuration, problem: Exception) -> None:
+        if isinstance(problem, check.CannotCheck | master.ReloadFailed | _Refused):
+            self._given_up = _GivenUp(wanted, str(problem), self._clock() + GIVEN_UP_SECONDS)
 
     # --- from wanted to running ---
 
@@ -358,6 +381,15 @@ class Balancer:
             up = sum(1 for name in names if name in has and has[name].up)
             out.append(PoolReport(backend.pool, "" if applied is None else applied[1], up, len(names)))
         return tuple(out)
+
+
+@dataclass(frozen=True, slots=True)
+class _GivenUp:
+    """A configuration that could not be brought about as a whole, why, and until when (monotonic) that is believed."""
+
+    wanted: Configuration
+    message: str
+    until: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ SILENCE_SECONDS = 150
 """Bookmarks come about once a minute; a watch that is silent for longer is dead, whatever TCP thinks."""
 ANSWER_SECONDS = 15
 TOKEN_SECONDS = 60
+STEADY_SECONDS = 10
+"""A watch that lived for longer was a good one: what ends it is not the next of a series of failures."""
 BACK_OFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 _log = logging.getLogger(__name__)
 Json = Any  # of the API server: each use checks what it needs
@@ -47,11 +49,15 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class Collection:
-    """What is listed and watched, and where its watch stands. `version` empty = it has to be listed."""
+    """What is listed and watched, and where its watch stands. `version` empty = it has to be listed.
+
+    `keep` takes out of an object what is needed of it; the rest, such as managedFields, is most of its size.
+    """
 
     path: str
     selector: dict[str, str]
-    items: dict[str, Json] = field(default_factory=dict)
+    keep: Callable[[Json], Any]
+    items: dict[str, Any] = field(default_factory=dict)
     version: str = ""
     listed: bool = False
 
@@ -61,8 +67,10 @@ class ApiSource:
         self._access = access
         self._name = node_object_name(class_name, node)
         self._nodes_path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/havipnodes"
-        self._node = Collection(self._nodes_path, {"fieldSelector": f"metadata.name={self._name}"})
-        self._pools = Collection(f"/api/v1/namespaces/{namespace}/configmaps", {"labelSelector": f"{GROUP}/pool=true"})
+        self._node = Collection(self._nodes_path, {"fieldSelector": f"metadata.name={self._name}"}, _node)
+        self._pools = Collection(
+            f"/api/v1/namespaces/{namespace}/configmaps", {"labelSelector": f"{GROUP}/pool=true"}, _pool_text
+        )
         self._last_node: NodeObject | None = None
         self._token: tuple[float, str] | None = None
         self._tls: tuple[float, ssl.SSLContext] | None = None
@@ -96,16 +104,17 @@ class ApiSource:
                 if not collection.version:
                     await self._list(collection)
                     self._publish(publish)
-                    failures = 0
                 await self._watch(collection, publish)
+                problem = ""
             except (wire.WireError, Refusal) as error:
-                _log.log(logging.WARNING if failures == 0 else logging.DEBUG, "%s: %s", collection.path, error)
+                problem = str(error)
                 if isinstance(error, Refusal):
                     collection.version = ""
-                failures = 1 if time.monotonic() - started > BACK_OFF_SECONDS[-1] else failures + 1
-            else:
-                # A watch that the server ends in order goes on from where it was, but never in a tight circle.
-                failures = 1 if time.monotonic() - started < 1 else 0
+            # A watch that the server ends in order goes on from where it was, but never in a tight circle.
+            brief = time.monotonic() - started < STEADY_SECONDS
+            if problem and not (failures and brief):
+                _log.warning("%s: %s", collection.path, problem)
+            failures = failures + 1 if brief else 1 if problem else 0
             if failures:
                 await asyncio.sleep(pause(BACK_OFF_SECONDS, failures))
 
@@ -116,9 +125,9 @@ class ApiSource:
             body = await self._ask("GET", f"{collection.path}?{urlencode(query)}")
             try:
                 for item in body["items"] or ():
-                    items[item["metadata"]["name"]] = item
+                    items[item["metadata"]["name"]] = collection.keep(item)
                 version, more = body["metadata"]["resourceVersion"], body["metadata"].get("continue")
-            except (KeyError, TypeError) as error:
+            except (KeyError, TypeError, AttributeError) as error:
                 raise wire.WireError(f"an answer that is not a list of objects: {error!r}") from error
             if not more:
                 break
@@ -155,7 +164,7 @@ class ApiSource:
             raise wire.WireError(f"a watch event that is none: {error!r}") from error
         collection.version = str(version)
         if kind in ("ADDED", "MODIFIED"):
-            collection.items[name] = item
+            collection.items[name] = collection.keep(item)
         elif kind == "DELETED":
             collection.items.pop(name, None)
         return str(kind) != "BOOKMARK"
@@ -164,10 +173,9 @@ class ApiSource:
         """Tells only once both lists have come: orders without their pools would empty every backend."""
         if not (self._node.listed and self._pools.listed):
             return
-        item = self._node.items.get(self._name)
-        if item is not None:
-            self._last_node = _node(item)
-        publish(Observed(self._last_node, _pool_texts(self._pools)))
+        self._last_node = self._node.items.get(self._name, self._last_node)
+        texts = {name: text for name, text in self._pools.items.items() if text is not None}
+        publish(Observed(self._last_node, texts))
 
     # --- one request ---
 
@@ -233,8 +241,7 @@ def _json(text: bytes) -> Json:
 
 
 def _node(item: Json) -> NodeObject:
-    metadata = item["metadata"]
-    generation = metadata.get("generation")
+    generation = item["metadata"].get("generation")
     return NodeObject(
         generation=generation if isinstance(generation, int) else 0,
         spec=item.get("spec"),
@@ -242,10 +249,6 @@ def _node(item: Json) -> NodeObject:
     )
 
 
-def _pool_texts(collection: Collection) -> dict[str, str]:
-    texts = {}
-    for name, item in collection.items.items():
-        text = (item.get("data") or {}).get(POOL_FILE)
-        if isinstance(text, str):
-            texts[name] = text
-    return texts
+def _pool_text(item: Json) -> str | None:
+    text = (item.get("data") or {}).get(POOL_FILE)
+    return text if isinstance(text, str) else None
