@@ -60,6 +60,13 @@ def test_an_instance_without_peers_is_left_out_where_the_class_has_other_nodes()
     assert [(item.havip, item.reason, item.field) for item in found.left_out] == [("shop/web", "NoPeers", "peers")]
 
 
+def test_an_instance_that_is_to_give_its_address_up_needs_no_peers() -> None:
+    released = replace(WEB, peers=(), eligible=False)
+    found = select(an_election(released), (), (rendered(WEB),))
+    assert [item.instance for item in found.target] == [released]
+    assert found.left_out == ()
+
+
 def test_an_instance_without_peers_runs_in_a_class_of_one_node() -> None:
     alone = replace(WEB, peers=())
     found = select(an_election(alone, redundant=False), (), ())

@@ -51,7 +51,8 @@ def select(election: Election, refused: tuple[LeftOut, ...], running: Iterable[R
     wanted: dict[Key, Rendered] = {}
     left_out = list(refused)
     for instance in election.instances:
-        if election.redundant and not instance.peers:
+        # One that is to give its address up needs nobody: that is how the operator takes a HAVip back from all nodes.
+        if election.redundant and instance.eligible and not instance.peers:
             message = "has no peers although the class has other nodes; alone it would be active here and there"
             left_out.append(LeftOut(str(instance.havip), "NoPeers", "peers", message))
         else:
