@@ -104,8 +104,9 @@ def test_a_node_that_returns_does_not_take_over(lab: Lab, new_vip: NewVip) -> No
 def test_a_node_that_returns_takes_over_at_once_with_failback_immediate(lab: Lab, new_vip: NewVip) -> None:
     vip = new_vip(failback=Failback.IMMEDIATE)
     declare(lab, vip)
-    first = settled(lab, vip)
-    assert first.name == "n1"
+    first = lab.node(1)
+    lab.observer.wait_holders(vip.address, 1)
+    settled(lab, vip)
     first.power_off()
     lab.observer.wait_one_holder(vip.address, but=1)
     first.power_on(start=False)
@@ -137,8 +138,8 @@ def test_sigkill_of_keepalived_takes_its_address_and_its_bonus(lab: Lab, new_vip
     active = protected(lab, vip)
     lost, double, became = outage(lab, vip, active.pod().kill_keepalived, active)
     said(active, vip, lambda item: item.state is State.STANDBY)
-    print(f"SIGKILL of keepalived: {lost:.0f} ms without an answer, {double:.0f} ms two holders")
-    assert len(became) == 1
+    print(f"SIGKILL of keepalived: {lost:.0f} ms without an answer, {double:.0f} ms two holders, {became} active")
+    assert active.number not in became
     assert lost < 1500
     assert double < 300
     assert settled(lab, vip) is not active

@@ -14,6 +14,7 @@ from tests.keeper.made import an_instance, rendered
 
 from havip.keeper.adverts import Adverts
 from havip.keeper.holding import Holding
+from havip.keeper.keepalived.dump import Running
 from havip.keeper.keepalived.notify import Notification, Vrrp
 from havip.keeper.keepalived.render import Paths
 from havip.keeper.netlink import FOREVER, AddressEvent, KernelAddress
@@ -288,5 +289,22 @@ def test_a_peer_that_is_heard_while_active_is_a_conflict(on_bench: OnBench) -> N
         bench.holding.tick(frozen=False)
         assert bench.vip.heard == ("n3",)
         assert bench.vip.verdict.reason == "Conflict"
+
+    on_bench(work)
+
+
+def test_a_track_file_that_keepalived_did_not_read_is_written_again(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        bench.vip.started = time.monotonic() - 3600
+        bench.holding.look_at([bench.vip])
+        before = bench.track.stat().st_ino
+        assert bench.track.read_text("ascii") == "45\n"
+        bench.vip.tracked_at -= 1
+        bench.holding.hear_dump({bench.vip.name: Running(Vrrp.MASTER, 209, 254)}, time.monotonic())
+        assert bench.track.stat().st_ino == before
+        bench.holding.hear_dump({bench.vip.name: Running(Vrrp.MASTER, 209, 209)}, time.monotonic())
+        assert bench.track.stat().st_ino != before
+        assert bench.track.read_text("ascii") == "45\n"
 
     on_bench(work)

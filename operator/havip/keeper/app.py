@@ -170,7 +170,8 @@ class Keeper:
 
     async def _resync(self) -> None:
         now = time.monotonic()
-        doubt = any(vip.disagreeing_since is not None for vip in self._holding.vips.values())
+        vips = self._holding.vips.values()
+        doubt = any(vip.disagreeing_since is not None or vip.misread(now) for vip in vips)
         if self._frozen_since is not None or not self._applier.daemon.running:
             return
         if now - self._dumped < (lifetime.SAMPLE_SECONDS if doubt else _RESYNC_SECONDS):

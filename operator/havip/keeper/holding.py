@@ -52,7 +52,6 @@ class Holding:
         self._filter = advert_filter
         self.handover_seconds = handover_seconds
         self._changed = changed
-        self._written: dict[str, int] = {}
         self._interface = 0
         self._announcer = Announcer("lo")
         self.vips: dict[str, Vip] = {}
@@ -82,7 +81,6 @@ class Holding:
         """keepalived no longer runs it: what it left behind goes, if it was ours."""
         vip = self.vips[name]
         self._remove(vip, [known for address, known in vip.kernel.items() if address in vip.given])
-        self._written.pop(name, None)
         (Path(self._paths.tracks) / name).unlink(missing_ok=True)
 
     def resync_addresses(self) -> None:
@@ -142,7 +140,10 @@ class Holding:
         touched: dict[str, Vip] = {}
         for notification in notifications:
             vip = self.vips.get(notification.name)
-            if vip is not None and notification.state is not None and vip.vrrp is not notification.state:
+            if vip is None:
+                continue
+            vip.effective = notification.priority
+            if notification.state is not None and vip.vrrp is not notification.state:
                 vip.vrrp = notification.state
                 vip.notified = time.monotonic()
                 touched[vip.name] = vip
@@ -155,7 +156,11 @@ class Holding:
             found = running.get(name)
             if found is not None and found.state is not Vrrp.INIT and vip.notified < asked:
                 vip.vrrp = found.state
+                vip.effective = found.effective_priority
                 vip.died = False
+                if vip.misread(asked):
+                    _log.warning("%s: keepalived did not read its track file, writing it anew", vip.instance.havip)
+                    vip.track = None
         self.look_at(self.vips.values())
 
     def started(self, names: Iterable[str]) -> None:
@@ -171,6 +176,7 @@ class Holding:
         for vip in self.vips.values():
             self._remove(vip, [known for address, known in vip.kernel.items() if address in vip.given or vip.master])
             vip.vrrp = None
+            vip.effective = None
             vip.started = None
             vip.died = True
             self._filter.adverts.forget(vip.instance.virtual_router_id)
@@ -221,13 +227,13 @@ class Holding:
         return self._filter.adverts.heard_since(vip.instance.virtual_router_id, moment)
 
     def _write_track(self, vip: Vip, value: int) -> None:
-        if self._written.get(vip.name) == value:
+        if vip.track == value:
             return
         # keepalived reads when a file was moved there; written in place it might read it empty, which is 0.
         temporary = Path(self._paths.temporary) / vip.name
         temporary.write_text(f"{value}\n", "ascii")
         temporary.replace(Path(self._paths.tracks) / vip.name)
-        self._written[vip.name] = value
+        vip.track, vip.tracked_at = value, time.monotonic()
 
     def _taken_over(self, vip: Vip, now: float, *, again: bool) -> None:
         if not again:  # an address that was gone for a moment is no take-over

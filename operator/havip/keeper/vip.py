@@ -15,7 +15,11 @@ from havip.keeper.netlink import KernelAddress
 from havip.keeper.verdict import Evidence, Reason, Verdict
 from havip.model.address import Address
 from havip.model.election import Instance
+from havip.model.priority import HIGHEST
 from havip.model.report import InstanceReport
+
+READ_SECONDS = 0.5
+"""How long keepalived may take to read a track file."""
 
 BENCH_SECONDS = 5.0
 """How long an instance stays in FAULT after this node proved unable to hold it, so that a peer serves."""
@@ -47,6 +51,11 @@ class Vip:
     given: set[Address] = field(default_factory=set)
     """Addresses whose lifetime is ours: keepalived put them there and we renewed them."""
     held_since: float | None = None
+    track: int | None = None
+    """What its track file says, since `tracked_at`."""
+    tracked_at: float = 0.0
+    effective: int | None = None
+    """The priority that keepalived says it uses."""
     last_held: float | None = None
     notified: float = 0.0
     """When the FIFO said the state last."""
@@ -76,6 +85,13 @@ class Vip:
     def whole(self) -> bool:
         """Every address is in the kernel."""
         return len(self.kernel) == len(self.instance.addresses)
+
+    def misread(self, now: float) -> bool:
+        """Whether keepalived uses another priority than the track file asks for, and had time to read it."""
+        if self.track is None or self.track == incumbency.FAULT or self.vrrp not in (Vrrp.MASTER, Vrrp.BACKUP):
+            return False
+        expected = min(HIGHEST, max(1, self.instance.priority + self.track))
+        return self.effective not in (None, expected) and now - self.tracked_at > READ_SECONDS
 
     @property
     def grace(self) -> float:

@@ -72,15 +72,18 @@ def test_a_stale_file_of_that_name_is_replaced(tmp_path: Path) -> None:
 
 
 def an_entry(**data: object) -> dict[str, object]:
-    return {"data": {"iname": "vip51_0a", "state": 2, "base_priority": 209, **data}, "stats": {}}
+    return {
+        "data": {"iname": "vip51_0a", "state": 2, "base_priority": 209, "effective_priority": 254, **data},
+        "stats": {},
+    }
 
 
 def test_a_dump_names_state_and_priority() -> None:
-    assert dump.parse(json.dumps([an_entry()])) == {"vip51_0a": dump.Running(Vrrp.MASTER, 209)}
+    assert dump.parse(json.dumps([an_entry()])) == {"vip51_0a": dump.Running(Vrrp.MASTER, 209, 254)}
 
 
 def test_a_dump_in_an_object_is_read_too() -> None:
-    assert dump.parse(json.dumps({"vrrp": [an_entry(state=1)]})) == {"vip51_0a": dump.Running(Vrrp.BACKUP, 209)}
+    assert dump.parse(json.dumps({"vrrp": [an_entry(state=1)]})) == {"vip51_0a": dump.Running(Vrrp.BACKUP, 209, 254)}
 
 
 @pytest.mark.parametrize("text", ["", "[", '[{"data": {"iname": "x"'])

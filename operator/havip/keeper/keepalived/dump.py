@@ -23,6 +23,7 @@ class Running:
 
     state: Vrrp
     base_priority: int
+    effective_priority: int
 
 
 def parse(text: str) -> dict[str, Running] | None:
@@ -38,7 +39,9 @@ def parse(text: str) -> dict[str, Running] | None:
         if not isinstance(data, Mapping):
             continue
         try:
-            found[str(data["iname"])] = Running(Vrrp(int(data["state"])), int(data["base_priority"]))
+            found[str(data["iname"])] = Running(
+                Vrrp(int(data["state"])), int(data["base_priority"]), int(data["effective_priority"])
+            )
         except (KeyError, ValueError, TypeError):
             continue
     return found
