@@ -6,16 +6,17 @@ import asyncio
 import logging
 import signal
 import socket
+from collections.abc import Coroutine
 
 import havip
-from havip.agent import addresses, writing
+from havip.agent import addresses, metrics, writing
 from havip.agent.desired import Desired, refusal, understand
 from havip.agent.electing import Effective, document, effective
 from havip.agent.facts import Fact, wake_on, woken
 from havip.agent.haproxy.balancing import Balancer, BalancerState, prepare
 from havip.agent.interface import Surroundings, resolve
 from havip.agent.keeping import KeeperLine
-from havip.agent.reporting import Known, Reporter
+from havip.agent.reporting import Known, Reporter, compose
 from havip.agent.settings import Settings
 from havip.agent.source.api import ApiSource
 from havip.agent.source.base import Observed, Source
@@ -50,8 +51,12 @@ class Agent:
         """Until cancelled. An error that nobody expected ends the process; its container starts again."""
         prepare(self._settings.folders)
         keeper_line = KeeperLine(self._settings.folders, self.keeper.set)
+        tasks: list[tuple[str, Coroutine[None, None, None]]] = []
+        if self._settings.metrics is not None:
+            tasks.append(("metrics", metrics.serve(self._settings.metrics, self._figures)))
         async with asyncio.TaskGroup() as group:
             for name, task in (
+                *tasks,
                 ("source", self._source.run(self.observed.set)),
                 ("understanding", self._understand()),
                 ("interface", self._resolve()),
@@ -62,6 +67,15 @@ class Agent:
                 ("reporting", self.reporter.run(self.known, agent_version=havip.__version__)),
             ):
                 group.create_task(task, name=name)
+
+    def _figures(self) -> metrics.Figures:
+        known, desired = self.known.value, self.desired.value
+        return metrics.Figures(
+            status=None if known is None else compose(known, agent_version=havip.__version__),
+            generation=0 if desired is None else desired.generation,
+            status_writes=self.reporter.writes,
+            reloads=self.balancing.reloads,
+        )
 
     async def _understand(self) -> None:
         wake = wake_on(self.observed)
