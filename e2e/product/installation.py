@@ -7,6 +7,7 @@ cluster's own methods (power, cables, control plane) for.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ RELEASE = "havip"
 USER_NAMESPACE = "shop"
 EDGE = "havip.dev/edge"
 APPLICATION = "havip.dev/application"
+_ASK = "import sys, urllib.request as u; sys.stdout.write(u.urlopen(sys.argv[1], timeout=2).read().decode())"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +197,8 @@ class Installation:
     def ask(self, address: str, port: int = 80) -> str:
         """What a new connection from the client machine is answered; empty when it is not."""
         where = f"[{address}]" if ":" in address else address
-        done = self.cluster.client("busybox", "wget", "-qO-", "-T", "2", f"http://{where}:{port}/")
-        return done.stdout.strip()
+        url = f"http://{where}:{port}/"
+        return self.cluster.client(sys.executable, "-c", _ASK, url).stdout.strip()
 
     def delete(self, name: str, *, wait: bool = True) -> None:
         self.cluster.kubectl(
