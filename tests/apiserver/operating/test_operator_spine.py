@@ -151,7 +151,10 @@ def test_a_vip_that_the_class_refuses_says_so_in_a_condition_and_an_event(stand:
     body = stand.until(HAVIPS, WEB, lambda body: condition(body, "Ready").startswith("False/"))
     assert body is not None
     reason = condition(body, "Ready").split("/")[1]
-    about = [one for one in stand.client.items(EVENTS, SHOP) if value(one, "regarding.uid") == body["metadata"]["uid"]]
+    uid = body["metadata"]["uid"]
+    news = (event["object"] for event in stand.client.events(EVENTS, SHOP, since="0"))  # the Event follows the status
+    assert next(one for one in news if value(one, "regarding.uid") == uid)["reason"] == reason
+    about = [one for one in stand.client.items(EVENTS, SHOP) if value(one, "regarding.uid") == uid]
     assert [one["reason"] for one in about] == [reason]
     assert about[0]["type"] == "Warning"
     assert about[0]["reportingController"] == "havip.dev/operator"
