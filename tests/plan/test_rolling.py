@@ -165,6 +165,24 @@ def test_a_node_whose_label_goes_is_let_out_at_once():
     assert len(instances(cluster)) == 3
 
 
+def test_a_node_that_left_is_forgotten_although_it_never_confirmed_its_empty_spec():
+    """The HAVipNode may be deleted sooner than its agent can say that nothing runs any more."""
+    of = a_class(nodes={"selector": {"matchLabels": {"edge": "true"}}})
+    nodes = [a_node(f"n{n}", labels={"edge": "true"}) for n in range(1, 5)]
+    cluster = settled(classes=[of], nodes=nodes, node_objects=[a_node_object(f"n{n}", of=of) for n in range(1, 5)])
+    gone = min(instances(cluster))
+    bare = replace(cluster.snapshot.nodes[gone], labels={})
+    cluster.snapshot = replace(cluster.snapshot, nodes={**cluster.snapshot.nodes, gone: bare})
+    while gone in instances(cluster):
+        cluster.reconcile()
+        if gone in instances(cluster):
+            cluster.run_nodes()
+    cluster.reconcile()
+    assert f"edge.{gone}" not in cluster.snapshot.node_objects
+    cluster.settle()
+    assert all(gone not in named for named in peers(cluster).values())
+
+
 def test_a_node_that_left_with_its_pod_is_not_waited_for_for_ever():
     of = a_class(nodes={"selector": {"matchLabels": {"edge": "true"}}})
     nodes = [a_node(f"n{n}", labels={"edge": "true"}) for n in range(1, 4)]

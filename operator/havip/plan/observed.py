@@ -6,7 +6,7 @@ Nothing is decided here; it must stay linear in the number of objects.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import ip_interface
@@ -165,7 +165,9 @@ class Observed:
         name = node_object_name(class_name, node)
         of = self.snapshot.classes[class_name].object
         lost = NodeSpec(class_name, node, interface_of(of), timing_of(of), redundant=True)
-        return self._member(name, SeenNode(Metadata(name, uid="", created=self.snapshot.now), lost, status=None))
+        member = self._member(name, SeenNode(Metadata(name, uid="", created=self.snapshot.now), lost, status=None))
+        # Where the Node has left the class it was we who deleted it, after it was held: nobody is there to wait for.
+        return member if member.belongs else replace(member, standing=Standing.GONE)
 
     def wanted_nodes(self, seen: SeenClass) -> Iterator[Node]:
         """Nodes the class's pods run on, those included that have no HAVipNode yet."""
