@@ -27,7 +27,7 @@ from e2e.cluster.groups import Group
 from e2e.cluster.network import CLIENT, CONTROL_PLANE, FIXED_HOSTS, Place, node_place
 from e2e.cluster.node import Kubeconfigs, Node
 from e2e.cluster.prepared import prepared_root
-from e2e.cluster.records import Ownership, erase_left_behind, record_for_this_process
+from e2e.cluster.records import Ownership, erase_left_behind, free_prefix, record_for_this_process
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONTROLLERS = ("kube-controller-manager", "kube-scheduler")
@@ -48,7 +48,7 @@ class Cluster:
 
     def __init__(self, *, nodes: int = 3, images: Sequence[Path] = (), cache: Path | None = None) -> None:
         self.cache = cache or Path(os.environ.get("HAVIP_CACHE") or CHECKOUT / ".cache")
-        self.prefix = f"hvc{os.getpid()}"
+        self.prefix = free_prefix()
         self.disk = self.cache / "clusters" / self.prefix
         self.record = record_for_this_process(self.prefix, self.disk)
         self.network = self.record.network
@@ -64,8 +64,6 @@ class Cluster:
     def __enter__(self) -> Self:
         self._require_programs()
         erase_left_behind()
-        if self.record.state.exists():
-            raise RuntimeError(f"this process already runs the cluster {self.prefix}; one at a time")
         self._former_handler = signal.signal(signal.SIGTERM, _interrupt)
         try:
             self._start()
@@ -112,10 +110,8 @@ class Cluster:
         self._start_nodes()
 
     def _start_controllers(self) -> None:
-        folder, common = (
-            self.control.folder,
-            [f"--kubeconfig={self.control.kubeconfig()}", "--leader-elect=false", "--v=1"],
-        )
+        folder = self.control.folder
+        common = [f"--kubeconfig={self.control.kubeconfig()}", "--leader-elect=false", "--v=1", "--secure-port=0"]
         flags = {
             "kube-controller-manager": [
                 f"--service-account-private-key-file={folder}/service-account.key",
@@ -127,7 +123,7 @@ class Cluster:
             "kube-scheduler": [],
         }
         for name in CONTROLLERS:
-            self._spawn(CONTROL_PLANE, name, [str(binary(name)), *common, "--secure-port=0", *flags[name]])
+            self._spawn(CONTROL_PLANE, name, [str(binary(name)), *common, *flags[name]])
 
     def _start_nodes(self) -> None:
         root = prepared_root(self.cache, self.images, self.until)
@@ -249,6 +245,7 @@ class Cluster:
         end = time.monotonic() + seconds
         complaint = ""
         while True:
+            asked = time.monotonic()
             try:
                 if holds():
                     return
@@ -257,7 +254,8 @@ class Cluster:
             self._check_daemons()
             if time.monotonic() > end:
                 raise TimeoutError(f"{what}: not so after {seconds:.0f} s{complaint}")
-            time.sleep(0.1)
+            # A question is a kubectl, and on two cores it competes with what it asks about: at most half of the time.
+            time.sleep(max(0.1, time.monotonic() - asked))
 
     # ---- its means
 

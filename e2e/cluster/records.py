@@ -73,6 +73,13 @@ class Record:
         shutil.rmtree(self.state)
 
 
+def free_prefix() -> str:
+    """A name for a new cluster of this process, unlike that of any cluster on this machine."""
+    first = f"hvc{os.getpid()}"
+    names = (first, *(f"{first}x{number}" for number in range(2, 100)))
+    return next(name for name in names if not (RUNS / name).exists())
+
+
 def record_for_this_process(prefix: str, disk: Path) -> Record:
     started = process_start(os.getpid())
     assert started is not None

@@ -125,3 +125,11 @@ def test_what_a_killed_run_left_is_cleaned_by_the_next(cluster: Cluster) -> None
 def test_a_run_that_works_is_not_taken_for_left_behind(cluster: Cluster) -> None:
     assert cluster.prefix not in erase_left_behind()
     assert cluster.record.group.members()
+
+
+def test_a_process_may_have_two_clusters_side_by_side(cluster: Cluster) -> None:
+    with Cluster(nodes=1) as second:
+        assert second.prefix != cluster.prefix
+        assert second.ready_nodes() == {"n1"}
+    assert cluster.ready_nodes() >= {"n1", "n2"}
+    assert traces(second.record) == []
