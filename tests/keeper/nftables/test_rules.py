@@ -23,13 +23,20 @@ def test_only_our_own_virtual_router_ids_are_looked_at() -> None:
     lines = rules.table("havip_edge", [FOUR], owned=True).splitlines()
     looked_at = [line.strip() for line in lines if "@th,8,8" in line]
     assert looked_at == [
-        "ip protocol 112 @th,8,8 vmap { 51 : goto from_51 }",
-        "ip protocol 112 @th,8,8 vmap { 51 : goto sent_51 }",
+        "ip protocol 112 @th,8,8 51 goto from_51",
+        "ip protocol 112 @th,8,8 51 goto sent_51",
     ]
     assert [line.strip() for line in lines if "policy" in line] == [
         "type filter hook input priority filter - 10; policy accept;",
         "type filter hook output priority filter - 10; policy accept;",
     ]
+
+
+def test_no_form_is_used_that_makes_another_version_of_nft_crash() -> None:
+    text = rules.table("havip_edge", [FOUR, SIX], owned=True)
+    assert "vmap" not in text
+    assert " type ip" not in text
+    assert "meta l4proto" not in text
 
 
 def test_without_instances_nothing_is_looked_at() -> None:
