@@ -22,13 +22,14 @@ class NotInTime(AssertionError):
 
 
 class Watch:
-    """Events of one folder, or of one file."""
+    """Events of folders or files."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, *paths: Path) -> None:
         self._fd: int = _LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         mask = _MODIFY | _CLOSE_WRITE | _MOVED_TO | _CREATE | _DELETE
-        if self._fd < 0 or _LIBC.inotify_add_watch(self._fd, os.fsencode(path), mask) < 0:
-            raise LabError(f"inotify on {path}: {os.strerror(ctypes.get_errno())}")
+        for path in paths:
+            if self._fd < 0 or _LIBC.inotify_add_watch(self._fd, os.fsencode(path), mask) < 0:
+                raise LabError(f"inotify on {path}: {os.strerror(ctypes.get_errno())}")
 
     def wait(self, seconds: float) -> None:
         """Return at the next event, or after that time."""
