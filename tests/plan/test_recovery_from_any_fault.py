@@ -7,13 +7,16 @@ holders can exist while that lasts (a cut-off node cannot be told anything); the
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from havip.model.keys import Key
 from havip.plan.change import Kind
+from havip.plan.changes import changes
+from havip.plan.desired import desired
 from havip.testing.builders import a_havip, a_node, a_snapshot
 from havip.testing.cluster import Cluster
 
@@ -99,6 +102,15 @@ class Faults(RuleBasedStateMachine):
                 assert ready.status == "True", ready
             else:
                 assert cluster.holders(key) == []
+
+    @invariant()
+    def time_changes_nothing_before_the_plan_said_so(self) -> None:
+        now = self.cluster.snapshot
+        planned = desired(now)
+        if changes(now, planned) == ():
+            quiet = 86_400.0 if planned.look_again_in is None else planned.look_again_in - 0.001
+            later = replace(now, now=now.now + timedelta(seconds=quiet))
+            assert changes(later, desired(later)) == ()
 
     def teardown(self) -> None:
         if hasattr(self, "cluster"):
