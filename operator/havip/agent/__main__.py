@@ -7,7 +7,7 @@ import os
 import sys
 
 from havip.agent import app, logs
-from havip.agent.haproxy.balancing import prepare
+from havip.agent.haproxy.files import prepare
 from havip.agent.settings import read_folders, read_settings
 from havip.model.refusal import Refused
 

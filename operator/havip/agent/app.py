@@ -13,7 +13,8 @@ from havip.agent import addresses, metrics, writing
 from havip.agent.desired import Desired, refusal, understand
 from havip.agent.electing import Effective, document, effective
 from havip.agent.facts import Fact, wake_on, woken
-from havip.agent.haproxy.balancing import Balancer, BalancerState, prepare
+from havip.agent.haproxy.balancing import Balancer, BalancerState
+from havip.agent.haproxy.files import prepare
 from havip.agent.interface import Surroundings, resolve
 from havip.agent.keeping import KeeperLine
 from havip.agent.reporting import Known, Reporter, compose

@@ -23,7 +23,7 @@ import pytest
 from tests.agent import orders
 
 from havip.agent.desired import Desired, PoolOrder
-from havip.agent.haproxy.balancing import prepare
+from havip.agent.haproxy.files import prepare
 from havip.model.address import Address
 from havip.model.keys import Key
 from havip.model.paths import Folders

@@ -9,35 +9,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
-from havip.agent import writing
 from havip.agent.desired import Desired
-from havip.agent.haproxy import check, master, membership, ports, runtime
+from havip.agent.haproxy import master, membership, ports, runtime
+from havip.agent.haproxy.check import CannotCheck
 from havip.agent.haproxy.context import BackendSection, Configuration, FrontendSection, configure, empty_backend
+from havip.agent.haproxy.files import Files
 from havip.agent.haproxy.narrowing import narrow
-from havip.agent.haproxy.render import STATE_FILE, render, structure_digest
+from havip.agent.haproxy.refusals import Refusals, Section
 from havip.agent.haproxy.sockets import SocketAway
 from havip.model.keys import Key
 from havip.model.node import PoolReport
 from havip.model.paths import Folders
 from havip.model.refusal import LeftOut
 
-LISTENING_SECONDS = 3.0
-"""How old the list of listening sockets may be: on a node with many connections it is not cheap to read."""
 RETRY_SECONDS = 60.0
 """When what the binary refused is tried again, although nothing of it changed."""
 RELOAD_RETRY_SECONDS = 1800.0
-"""The same for what a reload refused. A failed one is not free: while it tries to bind, haproxy pauses
-the listeners of the old worker, and for 2.3 s no new connection is answered (measured, 2.6 and 3.0)."""
-GIVEN_UP_SECONDS = 60.0
-"""When a configuration that failed as a whole is tried again: each attempt costs processes, or a failed reload."""
-NO_STATE = b"1\n"
-"""A server state file that says nothing: haproxy warns when it is not there."""
+"""The same for what a reload refused. A failed one is not free: while it tries to bind, haproxy pauses the listeners of
+the old worker, and for 2.3 s no new connection is answered (measured, 2.6 and 3.0)."""
 
 _log = logging.getLogger(__name__)
-_Section = FrontendSection | BackendSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +50,32 @@ class BalancerState:
 
 
 class _Refused(Exception):
-    """The binary will not take a file."""
+    """haproxy will not have the configuration as a whole."""
 
 
-class _StillRefused(Exception):
-    """The same as before; nothing was tried."""
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """One round's end. `served` is what of the orders runs now, or is in the file that haproxy will start with."""
 
-
-def prepare(folders: Folders) -> None:
-    """Writes the built-in empty configuration where there is none: haproxy starts before the agent knows anything."""
-    if writing.current(folders.haproxy_config / STATE_FILE) is None:
-        writing.replace(folders.haproxy_config / STATE_FILE, NO_STATE)
-    if writing.current(folders.haproxy_config_file) is None:
-        writing.replace(folders.haproxy_config_file, render(Configuration(), folders).encode())
+    served: Configuration
+    running: runtime.Running | None
+    taken: tuple[LeftOut, ...] = ()
+    error: str = ""
 
 
 class Balancer:
-    """One per agent; rounds must not overlap."""
+    """One per agent; rounds must not overlap. `clock` in seconds, monotonic."""
 
     def __init__(self, folders: Folders, *, binary: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._folders = folders
-        self._binary = binary
-        self._clock = clock
+        self._files = Files(folders, binary=binary)
+        self._gate = ports.Gate(clock)
+        self._refusals = Refusals(clock)
         self._desired: Desired | None = None
         self._configured: tuple[Configuration, tuple[LeftOut, ...]] = (Configuration(), ())
-        self._rendered: tuple[Configuration, bytes, str] | None = None
-        self._loaded: tuple[str, frozenset[str]] | None = None
-        self._listening = ports.Listening()
-        self._listened: float | None = None
-        self._refused: dict[_Section, str] = {}
-        self._refused_until = 0.0
-        self._applied: dict[Key, tuple[BackendSection, str]] = {}
-        self._good: bytes | None = None
-        self._given_up: _GivenUp | None = None
+        self._held: tuple[str, frozenset[str]] = ("", frozenset())
+        self._applied: dict[Key, BackendSection] = {}
+        self._digests: dict[Key, str] = {}
         self._version = ""
         self._steady: _Steady | None = None
         self.reloads = 0
@@ -96,36 +83,22 @@ class Balancer:
     async def round(self, desired: Desired) -> BalancerState:
         """One look at haproxy, and whatever has to be done. Never raises for what haproxy or the node does."""
         if desired is not self._desired:
-            self._desired, self._configured, self._listened = desired, configure(desired), None
-        if self._clock() >= self._refused_until:
-            self._refused.clear()
-        error = ""
+            self._desired, self._configured = desired, configure(desired)
+            self._gate.look_again()
+        self._refusals.expire()
         running = await self._observe()
         if self._steady is not None and self._steady.still(desired, running):
             return self._steady.state
-        self._steady = None
-        configuration, left_out = self._configured
-        asked = configuration
-        try:
-            wanted, taken = await self._possible(configuration, running)
-            asked = wanted
-            self._not_given_up(asked)
-            running, wanted = await self._bring(wanted, running)
-            left_out = (*left_out, *taken, *self._refusals(configuration))
-        except (SocketAway, check.CannotCheck, master.ReloadFailed, _Refused, _StillRefused, OSError) as problem:
-            error = str(problem)
-            self._give_up(asked, problem)
-            left_out = (*left_out, *self._refusals(configuration))
-            wanted = configuration
+        configuration, invalid = self._configured
+        outcome = await self._attempt(configuration, running)
         state = BalancerState(
             generation=desired.generation,
             version=self._version,
-            error=error or ("" if running else "haproxy does not answer on its runtime socket"),
-            pools=self._pools(desired, wanted, running),
-            left_out=left_out,
+            error=outcome.error or ("" if outcome.running else "haproxy does not answer on its runtime socket"),
+            pools=self._report(desired, outcome),
+            left_out=(*invalid, *outcome.taken, *self._refusals.left_out(configuration)),
         )
-        if running and not error and wanted == configuration and not membership.commands(wanted, running.servers):
-            self._steady = _Steady(desired, running, state)
+        self._steady = _steady(desired, configuration, outcome, state)
         return state
 
     async def _observe(self) -> runtime.Running | None:
@@ -136,67 +109,54 @@ class Balancer:
             _log.debug("%s", away)
             return None
         self._version = running.version
+        self._files.found_running(running.digest)
         return running
+
+    async def _attempt(self, configuration: Configuration, running: runtime.Running | None) -> _Outcome:
+        wanted = configuration
+        taken: tuple[LeftOut, ...] = ()
+        try:
+            wanted, taken = await self._possible(configuration, running)
+            past = self._refusals.given_up(wanted)
+            if past:
+                return _Outcome(configuration, running, taken, past)
+            running, served = await self._bring(wanted, running)
+        except (CannotCheck, master.ReloadFailed, _Refused) as problem:
+            self._refusals.give_up(wanted, str(problem))
+            return _Outcome(configuration, running, taken, str(problem))
+        except (SocketAway, OSError) as problem:
+            return _Outcome(configuration, running, taken, str(problem))
+        return _Outcome(served, running, taken)
 
     async def _possible(
         self, configuration: Configuration, running: runtime.Running | None
     ) -> tuple[Configuration, tuple[LeftOut, ...]]:
         """`configuration` without what was refused before and without ports that somebody else has."""
-        wanted = self._without_refused(configuration)
-        held = await self._held(running)
-        missing = [front for front in wanted.frontends if front.name not in held]
-        taken = self._taken(missing)
-        keep = {front.name for front in wanted.frontends} - {front.name for front, _ in taken}
-        return wanted.with_frontends(keep), tuple(left_out for _, left_out in taken)
+        wanted = self._refusals.without(configuration, self._applied)
+        held = await self._holds(running)
+        taken = self._gate.taken(front for front in wanted.frontends if front.name not in held)
+        free = {front.name for front in wanted.frontends if front not in taken}
+        return wanted.with_frontends(free), tuple(taken.values())
 
-    async def _held(self, running: runtime.Running | None) -> frozenset[str]:
+    async def _holds(self, running: runtime.Running | None) -> frozenset[str]:
         """The front ends whose ports are taken by nobody but the haproxy that runs now."""
         if running is None:
             return frozenset()
-        if self._loaded is None or self._loaded[0] != running.digest:
-            self._loaded = (running.digest, await runtime.frontends(self._folders.haproxy_runtime_socket))
-        return self._loaded[1]
-
-    def _taken(self, missing: list[FrontendSection]) -> list[tuple[FrontendSection, LeftOut]]:
-        if not missing:
-            return []
-        now = self._clock()
-        if self._listened is None or now - self._listened >= LISTENING_SECONDS:
-            self._listening, self._listened = ports.listening(), now
-        out = []
-        for front in missing:
-            other = self._listening.in_the_way(front.address, front.port)
-            if other is not None:
-                where = f"[{other}]" if other.version == 6 else str(other)
-                message = f"port {front.port} is taken on this node: another process listens on {where}:{front.port}"
-                out.append((front, front.left_out("PortTaken", message)))
-        return out
-
-    # --- what failed as a whole ---
-
-    def _not_given_up(self, wanted: Configuration) -> None:
-        """Raises what the last attempt at the very same said, until it is worth another one."""
-        past = self._given_up
-        if past is not None and past.wanted == wanted and self._clock() < past.until:
-            raise _StillRefused(past.message)
-
-    def _give_up(self, wanted: Configuration, problem: Exception) -> None:
-        if isinstance(problem, check.CannotCheck | master.ReloadFailed | _Refused):
-            self._given_up = _GivenUp(wanted, str(problem), self._clock() + GIVEN_UP_SECONDS)
+        if self._held[0] != running.digest:
+            self._held = (running.digest, await runtime.frontends(self._folders.haproxy_runtime_socket))
+        return self._held[1]
 
     # --- from wanted to running ---
 
     async def _bring(
         self, wanted: Configuration, running: runtime.Running | None
     ) -> tuple[runtime.Running | None, Configuration]:
-        """Returns what runs now and which part of `wanted` that is."""
-        text, digest = self._render(wanted)
-        if running is not None and running.digest == digest:
-            self._refine_good(text)
+        """What runs now, and which part of `wanted` that is."""
+        if running is not None and running.digest == self._files.render(wanted)[1]:
             after = await self._members(wanted, running)
             if after is not None:
-                await self._put(text)
-                self._good = text
+                await self._files.put(wanted)
+                self._files.runs(wanted)
                 return after, wanted
             _log.warning("haproxy did not take the new servers at runtime: it is reloaded")
         wanted = await self._checked(wanted)
@@ -219,21 +179,24 @@ class Balancer:
 
     async def _checked(self, wanted: Configuration) -> Configuration:
         """Puts the file for as much of `wanted` in place as the binary takes."""
-        refusal = await self._put(self._render(wanted)[0])
+        refusal = await self._files.put(wanted)
         if not refusal:
             return wanted
         base = Configuration((), tuple(empty_backend(backend.pool) for backend in wanted.backends))
-        if await self._refusal(base):
+        if await self._files.refusal(base):
             raise _Refused(f"haproxy -c refuses every configuration: {refusal}")
-        await self._narrow(wanted.backends, _Trial(base, self._refusal))
-        wanted = self._without_refused(wanted)
-        base = wanted.with_frontends(())
-        await self._narrow(wanted.frontends, _Trial(base, self._refusal))
-        wanted = self._without_refused(wanted)
-        refusal = await self._put(self._render(wanted)[0])
+        await self._narrow(wanted.backends, base)
+        wanted = self._refusals.without(wanted, self._applied)
+        await self._narrow(wanted.frontends, wanted.with_frontends(()))
+        wanted = self._refusals.without(wanted, self._applied)
+        refusal = await self._files.put(wanted)
         if refusal:
             raise _Refused(f"haproxy -c refuses the configuration: {refusal}")
         return wanted
+
+    async def _narrow(self, sections: Sequence[Section], base: Configuration) -> None:
+        refused = await narrow(sections, _Trial(base, self._files.refusal).refusal)
+        self._refusals.remember(refused.items(), seconds=RETRY_SECONDS)
 
     async def _load(self, wanted: Configuration, running: runtime.Running) -> tuple[runtime.Running, Configuration]:
         """Reloads; what cannot be bound although its port looked free is found and left out."""
@@ -242,22 +205,22 @@ class Balancer:
         except master.ReloadFailed as failed:
             _log.warning("reload failed: %s", failed)
             first = failed
-        held = await self._held(running)
+        held = await self._holds(running)
         fresh = [front for front in wanted.frontends if front.name not in held]
-        self._listened = None
-        if self._taken(fresh):
+        self._gate.look_again()
+        if self._gate.taken(fresh):
             raise first  # the next round leaves them out by name
         guilty = {front: str(first) for front in fresh if front.name in first.frontends}
-        if guilty:
-            self._refuse(guilty.items(), seconds=RELOAD_RETRY_SECONDS)
-        else:
+        if not guilty:
             trial = _Trial(wanted.with_frontends(held), self._reload_refusal(running))
-            self._refuse((await narrow(fresh, trial.refusal, known=str(first))).items(), seconds=RELOAD_RETRY_SECONDS)
-        if not any(front in self._refused for front in fresh):
+            guilty = await narrow(fresh, trial.refusal, known=str(first))
+        if not guilty:
             raise first
-        wanted = self._without_refused(wanted)
+        self._refusals.remember(guilty.items(), seconds=RELOAD_RETRY_SECONDS)
+        wanted = self._refusals.without(wanted, self._applied)
         running = await runtime.observe(self._folders.haproxy_runtime_socket)
-        if running.digest == self._render(wanted)[1]:
+        if running.digest == self._files.render(wanted)[1]:
+            await self._files.put(wanted)
             return running, wanted
         return await self._reload(wanted, running), wanted
 
@@ -273,123 +236,47 @@ class Balancer:
 
     async def _reload(self, wanted: Configuration, running: runtime.Running) -> runtime.Running:
         """Raises `ReloadFailed` after the last good file is back in its place."""
-        text, digest = self._render(wanted)
-        refusal = await self._put(text)
+        refusal = await self._files.put(wanted)
         if refusal:
             raise master.ReloadFailed(refusal)
         folders = self._folders
-        state = folders.haproxy_config / STATE_FILE
-        # The new worker takes over who is up: otherwise it would try the dead servers first, until checks failed.
-        writing.replace(state, running.servers_text.encode())
+        digest = self._files.render(wanted)[1]
+        self._files.hand_over_servers(running.servers_text)
         try:
-            after = await master.reload(folders.haproxy_master_socket, folders.haproxy_runtime_socket, digest=digest)
+            after = await master.reload(
+                folders.haproxy_master_socket, folders.haproxy_runtime_socket, digest=digest, before=running.pid
+            )
         except master.ReloadFailed:
-            if self._good is not None:
-                writing.replace(folders.haproxy_config_file, self._good)
+            self._files.bring_back()
             raise
         finally:
-            # Not for the next start of the container: by then it would be an old story.
-            writing.replace(state, NO_STATE)
+            self._files.forget_servers()
         self.reloads += 1
-        self._good = text
-        self._loaded = (digest, frozenset(front.name for front in wanted.frontends))
+        self._files.runs(wanted)
+        self._held = (digest, frozenset(front.name for front in wanted.frontends))
         _log.info("haproxy reloaded: %d front ends, %d pools", len(wanted.frontends), len(wanted.backends))
-        after_members = await self._members(wanted, after)
-        return after_members or after
-
-    # --- files ---
-
-    def _render(self, wanted: Configuration) -> tuple[bytes, str]:
-        if self._rendered is None or self._rendered[0] != wanted:
-            text = render(wanted, self._folders).encode()
-            self._rendered = (wanted, text, structure_digest(wanted, self._folders))
-        return self._rendered[1], self._rendered[2]
-
-    async def _put(self, text: bytes) -> str:
-        """Puts `text` in place if the binary takes it; else why not."""
-        target = self._folders.haproxy_config_file
-        if writing.current(target) == text:
-            return ""
-        trial = self._folders.haproxy_config / "haproxy.cfg.trial"
-        writing.replace(trial, text)
-        refusal = await check.refusal(self._binary, trial)
-        if not refusal:
-            writing.replace(target, text)
-        return refusal
-
-    async def _refusal(self, configuration: Configuration) -> str:
-        trial = self._folders.haproxy_config / "haproxy.cfg.trial"
-        writing.replace(trial, render(configuration, self._folders).encode())
-        return await check.refusal(self._binary, trial)
-
-    def _refine_good(self, text: bytes) -> None:
-        """After a restart of the agent: haproxy runs this structure, so this file is known to be good."""
-        if self._good is None:
-            self._good = text
-
-    # --- what was refused ---
-
-    async def _narrow(self, sections: Sequence[_Section], trial: _Trial) -> None:
-        self._refuse((await narrow(sections, trial.refusal)).items(), seconds=RETRY_SECONDS)
-
-    def _refuse(self, refused: Collection[tuple[_Section, str]], *, seconds: float) -> None:
-        if refused:
-            self._refused.update(refused)
-            self._refused_until = self._clock() + seconds
-
-    def _without_refused(self, configuration: Configuration) -> Configuration:
-        if not self._refused:
-            return configuration
-        return Configuration(
-            frontends=tuple(front for front in configuration.frontends if front not in self._refused),
-            backends=tuple(self._or_last_good(backend) for backend in configuration.backends),
-        )
-
-    def _or_last_good(self, backend: BackendSection) -> BackendSection:
-        if backend not in self._refused:
-            return backend
-        last = self._applied.get(backend.pool)
-        return empty_backend(backend.pool) if last is None or last[0] in self._refused else last[0]
-
-    def _refusals(self, configuration: Configuration) -> tuple[LeftOut, ...]:
-        pools = {item.pool: why for item, why in self._refused.items() if isinstance(item, BackendSection)}
-        out = []
-        for front in configuration.frontends:
-            if front in self._refused:
-                out.append(front.left_out("Refused", f"haproxy refuses this front end: {self._refused[front]}"))
-            if front.pool in pools:
-                message = f"haproxy refuses pool {front.pool}, its last good form stays: {pools[front.pool]}"
-                out.append(replace(front.left_out("Refused", message), field=f"frontends[{front.frontend}].poolRef"))
-        return tuple(out)
+        settled = await self._members(wanted, after)
+        if settled is None:
+            raise _Refused("haproxy runs the configuration, and not its servers as they should be")
+        return settled
 
     # --- what is said about it ---
 
-    def _pools(
-        self, desired: Desired, wanted: Configuration, running: runtime.Running | None
-    ) -> tuple[PoolReport, ...]:
-        out = []
+    def _report(self, desired: Desired, outcome: _Outcome) -> tuple[PoolReport, ...]:
         ordered = {backend.pool: backend for backend in self._configured[0].backends}
-        for backend in wanted.backends:
-            has = {} if running is None else running.servers.get(backend.name, {})
-            # Only the form that is in the orders may carry their digest.
-            done = running is not None and membership.settled(Configuration((), (backend,)), running.servers)
-            if done and ordered[backend.pool] == backend:
+        running = {} if outcome.running is None else outcome.running.servers
+        reports = []
+        for backend in outcome.served.backends:
+            # Only the form that is in the orders may carry their digest, and only once haproxy runs it.
+            if outcome.running and not outcome.error and ordered[backend.pool] == backend:
                 order = desired.pools.get(backend.pool)
-                self._applied[backend.pool] = (backend, "" if order is None else order.digest)
-            applied = self._applied.get(backend.pool)
+                self._applied[backend.pool] = backend
+                self._digests[backend.pool] = "" if order is None else order.digest
+            has = running.get(backend.name, {})
             names = membership.names(backend)
             up = sum(1 for name in names if name in has and has[name].up)
-            out.append(PoolReport(backend.pool, "" if applied is None else applied[1], up, len(names)))
-        return tuple(out)
-
-
-@dataclass(frozen=True, slots=True)
-class _GivenUp:
-    """A configuration that could not be brought about as a whole, why, and until when (monotonic) that is believed."""
-
-    wanted: Configuration
-    message: str
-    until: float
+            reports.append(PoolReport(backend.pool, self._digests.get(backend.pool, ""), up, len(names)))
+        return tuple(reports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +296,14 @@ class _Steady:
         )
 
 
+def _steady(desired: Desired, configuration: Configuration, outcome: _Outcome, state: BalancerState) -> _Steady | None:
+    running = outcome.running
+    if running is None or outcome.error or outcome.served != configuration:
+        return None
+    # A server that left and still has connections is to be deleted later on.
+    return None if membership.commands(configuration, running.servers) else _Steady(desired, running, state)
+
+
 @dataclass(frozen=True, slots=True)
 class _Trial:
     """A configuration that works, and the question whether it still does with more in it."""
@@ -416,7 +311,7 @@ class _Trial:
     base: Configuration
     ask: Callable[[Configuration], Awaitable[str]]
 
-    async def refusal(self, sections: Sequence[_Section]) -> str:
+    async def refusal(self, sections: Sequence[Section]) -> str:
         backends = {item.pool: item for item in sections if isinstance(item, BackendSection)}
         frontends = [*self.base.frontends, *(item for item in sections if isinstance(item, FrontendSection))]
         return await self.ask(

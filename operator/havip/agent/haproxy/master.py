@@ -30,14 +30,17 @@ class ReloadFailed(Exception):
         self.frontends = frontends
 
 
-async def reload(master: PurePosixPath, socket: PurePosixPath, *, digest: str) -> runtime.Running:
-    """Makes haproxy read its file again, and waits until it runs `digest`. Raises `ReloadFailed`, `SocketAway`."""
+async def reload(master: PurePosixPath, socket: PurePosixPath, *, digest: str, before: int) -> runtime.Running:
+    """Makes haproxy read its file again, and waits until another worker than `before` (a pid) runs `digest`.
+
+    Raises `ReloadFailed`, `SocketAway`.
+    """
     answer = await _ask_reload(master)
     if "Success=0" in answer:
         raise ReloadFailed(first_alert(answer) or "haproxy refused the new configuration", blamed(answer))
     try:
         async with asyncio.timeout(RELOAD_SECONDS):
-            return await _loaded(master, socket, digest)
+            return await _loaded(master, socket, digest=digest, before=before)
     except TimeoutError:
         raise ReloadFailed(f"haproxy does not run the new configuration after {RELOAD_SECONDS} s") from None
 
@@ -57,11 +60,11 @@ async def _ask_reload(master: PurePosixPath) -> str:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _loaded(master: PurePosixPath, socket: PurePosixPath, digest: str) -> runtime.Running:
+async def _loaded(master: PurePosixPath, socket: PurePosixPath, *, digest: str, before: int) -> runtime.Running:
     while True:
         try:
             running = await runtime.observe(socket)
-            if running.digest == digest:
+            if running.digest == digest and running.pid != before:
                 return running
             if failures(await ask(master, "show proc")) > 0:
                 raise ReloadFailed("haproxy could not start the new configuration; the old one goes on")
