@@ -273,7 +273,7 @@ class Holding:
                 self._renew(vip for vip in self.vips.values() if vip.held_since is not None and self.speaks(vip, now))
             for vip in self.vips.values():
                 self._act_on_contradiction(vip, now, frozen=frozen)
-            self.look_at(self.vips.values())
+            self.look_at(vip for vip in self.vips.values() if vip.restless(now) or self._heard(vip, now) != vip.heard)
 
     def speaks(self, vip: Vip, now: float) -> bool:
         """Whether its adverts leave: the evidence for renewing. Without a table nobody counts, and alive must do."""

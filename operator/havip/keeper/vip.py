@@ -18,6 +18,9 @@ from havip.model.election import Instance
 from havip.model.priority import HIGHEST
 from havip.model.report import InstanceReport
 
+CALM_SECONDS = 2.0
+"""How long after its last time limit a VIP is still looked at every time."""
+
 READ_SECONDS = 0.5
 """How long keepalived may take to read a track file."""
 
@@ -85,6 +88,17 @@ class Vip:
     def whole(self) -> bool:
         """Every address is in the kernel."""
         return len(self.kernel) == len(self.instance.addresses)
+
+    def restless(self, now: float) -> bool:
+        """Whether time alone may change what is said or wanted of it."""
+        calm = (
+            self.disagreeing_since is None
+            and self.asked is None
+            and self.started is not None
+            and now > max(self.benched_until, self.switch_until) + CALM_SECONDS
+        )
+        waits = max(self.rendered.timing.settle_seconds, self.instance.failback_delay_seconds)
+        return not calm or now - (self.started or 0.0) < waits + CALM_SECONDS
 
     def misread(self, now: float) -> bool:
         """Whether keepalived uses another priority than the track file asks for, and had time to read it."""

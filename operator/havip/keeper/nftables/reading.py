@@ -42,6 +42,8 @@ class Reading:
         self._socket.bind((0, 0))
         self._socket.settimeout(1.0)
         self._sequence = 0
+        self._places: dict[int, tuple[int, int]] = {}
+        """Where name and packets stand in a counter of that many bytes: the kernel writes them all alike."""
 
     def close(self) -> None:
         self._socket.close()
@@ -51,9 +53,11 @@ class Reading:
         request = _attribute(_TABLE, table.encode() + b"\0") + _attribute(_TYPE, _COUNTER)
         found: dict[str, int] = {}
         for body in self._dump(_GET_OBJECT, request):
-            fields = _attributes(body)
-            name = fields[_NAME].rstrip(b"\0").decode("ascii", "replace")
-            found[name] = _U64.unpack(_attributes(fields[_DATA])[_COUNTER_PACKETS])[0]
+            places = self._places.get(len(body))
+            if places is None:
+                places = self._places[len(body)] = _find_places(body)
+            name = body[places[0] : body.index(0, places[0])].decode("ascii", "replace")
+            found[name] = _U64.unpack_from(body, places[1])[0]
         return found
 
     def milliseconds_left(self, table: str, name: str) -> dict[bytes, int]:
@@ -113,6 +117,13 @@ def _attributes(data: bytes) -> dict[int, bytes]:
         found[kind & 0x3FFF] = data[offset + 4 : offset + size]
         offset += (size + 3) & ~3
     return found
+
+
+def _find_places(body: bytes) -> tuple[int, int]:
+    fields = _attributes(body)
+    name = body.index(_ATTRIBUTE.pack(4 + len(fields[_NAME]), _NAME) + fields[_NAME]) + 4
+    packets = _attributes(fields[_DATA])[_COUNTER_PACKETS]
+    return name, body.index(_ATTRIBUTE.pack(12, _COUNTER_PACKETS) + packets, body.index(fields[_DATA])) + 4
 
 
 def _listed(data: bytes) -> list[bytes]:
