@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from e2e.bench.rows import Effort, Row, Values, at_most, measures
 from e2e.lab import EVERY_MILLISECOND, Container, Episode, Kind, Lab, Node, Part, Prober, Stretch, Vip, now
@@ -182,19 +181,19 @@ def planned(effort: Effort) -> Values:
     opened: list[float] = []
     with _serving() as lab:
         order = itertools.cycle([("n2", "n3", "n1"), ("n3", "n1", "n2"), ("n1", "n2", "n3")])
-        lab.settled(_VIP, on=lab.node(1))
+        vip = _VIP
+        lab.settled(vip, on=lab.node(1))
         for preferred in itertools.islice(order, effort.runs):
-            wanted = replace(_VIP, preferred=preferred)
             with Episode(
-                lab, wanted, "planned switch", spacing_ms=EVERY_MILLISECOND, kinds=(Kind.ICMP, Kind.PROXIED)
+                lab, vip, "planned switch", spacing_ms=EVERY_MILLISECOND, kinds=(Kind.ICMP, Kind.PROXIED)
             ) as episode:
-                lab.declare(wanted)
-                lab.observer.wait_holders(_VIP.address, lab.node(preferred[0]).number)
+                vip = lab.switch(vip, *preferred)
+                lab.observer.wait_holders(vip.address, lab.node(preferred[0]).number)
                 episode.client.wait_answered()
                 _afterwards()
             outages.append(episode.outage_ms())
             opened.append(float(episode.broken))
-            lab.settled(wanted, on=lab.node(preferred[0]))
+            lab.settled(vip, on=lab.node(preferred[0]))
     return {"planned": outages, "planned_open": opened}
 
 

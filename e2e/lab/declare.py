@@ -26,6 +26,7 @@ class Vip:
     """A HAVip as a scenario declares it.
 
     `preferred`: node names, best first; those not named follow, turned by the VRID so that VIPs spread.
+    `published`: the order the nodes are told, where that is still another one (the first half of a switch).
     `port`: a front end on that port, behind it the pool `pool`; None = no front end, then haproxy is no track.
     """
 
@@ -40,6 +41,7 @@ class Vip:
     candidates: int = 3
     announce: int = 0
     ineligible: frozenset[str] = field(default_factory=frozenset)
+    published: tuple[str, ...] | None = None
 
     @property
     def address(self) -> str:
@@ -101,7 +103,7 @@ def _assignment(vip: Vip, member: Member, ranked: Sequence[Member], priority: in
         source=ip_address(member.address(version)),
         peers=peers,
         eligible=member.name not in vip.ineligible,
-        preferred=vip.preferred,
+        preferred=vip.preferred if vip.published is None else vip.published,
         failback=vip.failback,
         failback_delay_seconds=vip.failback_delay_seconds,
         announce=vip.announce,

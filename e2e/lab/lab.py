@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -225,6 +226,17 @@ class Lab:
             for pool in pools or (self.pool(),):
                 pod.write_pool(pool)
             pod.write_spec(specs[node.name])
+
+    def switch(self, before: Vip, *preferred: str) -> Vip:
+        """Change the preference as the planner does: first the priorities, and when all have them the order to switch.
+
+        In one step, whoever is told last may lose to a third node that was told in time. Returns the changed VIP.
+        """
+        after = replace(before, preferred=preferred)
+        self.declare(replace(after, published=before.preferred))
+        self.wait_applied()
+        self.declare(after)
+        return after
 
     def pool(self, name: str = "web", *, servers: Sequence[tuple[str, int]] = ()) -> Pool:
         """The real servers as a pool, checked by connecting every 200 ms."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -187,17 +186,12 @@ def _both_servers_are_well(status: NodeStatus) -> bool:
 
 def test_changed_preference_moves_the_vip_without_a_lost_packet(lab: Lab, vip: Vip) -> None:
     with Episode(lab, vip, "planned switch") as seen:
-        changed = _with_preference(vip, "n3", "n1", "n2")
-        lab.declare(changed)
+        changed = lab.switch(vip, "n3", "n1", "n2")
         assert seen.wait_moved() is lab.node(3)
         lab.settled(changed, on=lab.node(3))
     taken_over_by(seen, 3)
     assert seen.outage_ms() <= 100
     assert seen.two_holders.longest_ms <= MOMENT_MS
-
-
-def _with_preference(vip: Vip, *names: str) -> Vip:
-    return replace(vip, preferred=names)
 
 
 def test_the_nodes_own_traffic_never_leaves_with_the_vip(lab: Lab, vip: Vip) -> None:

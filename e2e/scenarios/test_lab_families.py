@@ -26,7 +26,7 @@ def test_an_ipv6_vip_moves_by_changed_preference_without_loss(lab: Lab, new_vip:
     lab.declare(vip)
     lab.settled(vip, on=lab.node(1))
     with Episode(lab, vip, "IPv6: planned switch") as seen:
-        lab.declare(Vip(vip.addresses, vip.virtual_router_id, preferred=("n2", "n1", "n3")))
+        lab.switch(vip, "n2", "n1", "n3")
         assert seen.wait_moved() is lab.node(2)
     assert seen.outage_ms() <= 100
 

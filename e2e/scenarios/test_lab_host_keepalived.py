@@ -6,7 +6,6 @@ A named subset: what differed between keepalived 2.2 and 2.3 in measurements, or
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -71,7 +70,7 @@ def test_reloads_with_other_havips_disturb_nobody(lab: Lab, vip: Vip, new_vip: N
 
 def test_a_planned_switch_loses_nothing(lab: Lab, vip: Vip) -> None:
     with Episode(lab, vip, "planned switch") as seen:
-        lab.declare(replace(vip, preferred=("n2", "n1", "n3")))
+        lab.switch(vip, "n2", "n1", "n3")
         assert seen.wait_moved() is lab.node(2)
     assert seen.outage_ms(Kind.ICMP, Kind.UDP, Kind.TCP) <= 100
 
