@@ -168,6 +168,26 @@ def test_a_leader_that_gets_no_answer_stops_writing_before_anybody_takes_over() 
     run(story())
 
 
+def test_a_renewal_that_is_answered_too_late_ends_the_lead_all_the_same() -> None:
+    """The loop was busy past the deadline: what had to be held back meanwhile is not taken up again."""
+
+    class Late(Server):
+        async def replace(self, resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
+            answer = await super().replace(resource, body)
+            clock.now += 11
+            return answer
+
+    clock = Clock()
+
+    async def story() -> None:
+        one = candidate(Late(), clock, "one")
+        await one.acquire()
+        await one.keep()
+        assert not one.holds()
+
+    run(story())
+
+
 def test_a_leader_renews_for_as_long_as_it_is_answered() -> None:
     async def story() -> None:
         server, clock = Server(), Clock()

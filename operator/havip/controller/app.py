@@ -31,6 +31,7 @@ from havip.controller.reconciling import Reconciler
 from havip.controller.repairing import Repair
 from havip.controller.resources import Reference, Resource
 from havip.controller.settings import Settings
+from havip.controller.settling import Settling
 from havip.model.keys import Key
 from havip.model.refusal import Refused
 
@@ -130,7 +131,12 @@ class Operator:
 
         applier = Applier(kube, cache, events, namespace=settings.namespace, may_write=leading.holds, on_seen=seen)
         repair = Repair(kube, cache, namespace=settings.namespace, on_seen=seen)
-        reconciler = Reconciler(cache, queue, applier, repair, self._metrics, writers=settings.writers)
+        settling: Settling[Reference] = Settling(
+            clock=time.monotonic, quiet=settings.status_quiet, longest=settings.status_longest
+        )
+        reconciler = Reconciler(
+            cache, queue, applier, repair, self._metrics, writers=settings.writers, settling=settling
+        )
 
         def happened(resource: Resource, gone: bool, body: Body) -> None:
             metadata = body["metadata"]

@@ -6,14 +6,13 @@ stays theirs. Answers go back into the cache. Nothing here retries: a failure be
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Awaitable, Callable
 
 from havip.controller.cache import Cache
 from havip.controller.daemon_sets import daemon_set, daemon_set_name
 from havip.controller.events import EventWriter
-from havip.controller.facts import CLASS_LABEL, NODE_LABEL, POOL_LABEL, digest
+from havip.controller.facts import CLASS_LABEL, NODE_LABEL, POOL_LABEL
 from havip.controller.kube import ApiFailed, Body, Kube
 from havip.controller.resources import CONFIG_MAPS, DAEMON_SETS, NODE_OBJECTS, OF_KIND, Reference, Resource
 from havip.model.keys import FIELD_MANAGER, FINALIZER, Key, pool_object_name
@@ -63,7 +62,7 @@ class Applier:
         self._namespace = namespace
         self._may_write = may_write
         self._on_seen = on_seen
-        self._last: dict[Reference, dict[str, tuple[str, int]]] = {}
+        self._last: dict[Reference, dict[str, tuple[int, Body]]] = {}
 
     def forget(self, about: Reference) -> None:
         """The object is gone: what was written to it says nothing any more."""
@@ -130,15 +129,14 @@ class Applier:
     ) -> Body | None:
         """The answer; None = the API server has exactly this already."""
         what = f"{manager}/{subresource}"
-        fingerprint = digest(json.dumps(body, sort_keys=True, default=str))
-        if self._last.get(about, {}).get(what) == (fingerprint, self._cache.version(about)):
+        if self._last.get(about, {}).get(what) == (self._cache.version(about), body):
             # We wrote just this and nothing came since: plan and schema disagree, say about a default. Never a loop.
             _LOG.warning("the same write was asked for twice; it is not repeated", extra={"object": str(about)})
             return None
         answer = await self._call(
             about, self._kube.apply(about.resource, body, manager=manager, subresource=subresource)
         )
-        self._last.setdefault(about, {})[what] = (fingerprint, int(answer["metadata"]["resourceVersion"]))
+        self._last.setdefault(about, {})[what] = (int(answer["metadata"]["resourceVersion"]), body)
         return answer
 
     async def _finalize(self, about: Reference, *, uid: str, finalizers: list[str]) -> None:

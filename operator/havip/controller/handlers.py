@@ -64,7 +64,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True  # the resources are known; no watch of CRDs, no rights for it
     settings.posting.enabled = False  # Events are our own, with series
     settings.peering.standalone = True
-    settings.queueing.idle_timeout = 0.2  # a task per object lives so long after its last event
+    settings.queueing.idle_timeout = 0.5  # a task per object lives so long after its last event
     settings.queueing.exit_timeout = 0.1  # handlers only hand on: nothing to wait for
     settings.watching.chunk_size = 500
     settings.watching.inactivity_timeout = 70  # bookmarks come every 60 s; a silent stream is a dead one

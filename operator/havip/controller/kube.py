@@ -36,6 +36,7 @@ import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.exceptions import OpenApiException
+from yarl import URL
 
 from havip.controller.resources import Resource
 from havip.controller.settings import Settings
@@ -84,7 +85,7 @@ async def configuration(settings: Settings) -> Configuration:
         load = load_incluster_config
         load(config)
     # An HTTP proxy of the environment must not come between: the token would pass through it.
-    config.client_session_kwargs = {"trust_env": False}
+    config.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
     return config
 
 
@@ -210,9 +211,10 @@ class Kube:
             token = await bearer_token(self.config)
             if token:
                 headers["Authorization"] = f"Bearer {token}"
-            url = self.config.host + quote(path)
+            target = self.config.host + quote(path)
             if query:
-                url += "?" + "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in query.items())
+                target += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+            url = URL(target, encoded=True)
             answer = await self._client.rest_client.request(
                 method, url, headers=headers, body=body, _request_timeout=self._timeout
             )

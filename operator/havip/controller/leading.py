@@ -70,13 +70,15 @@ class Leading:
 
     async def keep(self) -> None:
         """Renews; returns when the lead is lost, which the process must not outlive."""
-        while True:
+        while self.holds():
+            deadline = self._until
             # Half the deadline leaves time for retries before it passes; a failed try comes again sooner.
             pause = self._renew_deadline / 2 if await self._try() else min(self._retry, self._renew_deadline / 4)
-            left = self._until - self._clock()
-            if left <= 0:
+            if self._clock() >= deadline:
+                # The answer came too late: meanwhile writes were held back, and others may have acted on it.
+                self._until = 0.0
                 return
-            await self._sleep(min(pause, left))
+            await self._sleep(min(pause, max(0.0, self._until - self._clock())))
 
     async def release(self) -> None:
         """Let another one lead at once. Failing is no harm: the Lease runs out by itself."""
@@ -101,7 +103,7 @@ class Leading:
             return False
         if taken:
             self._until = sent + self._renew_deadline
-        return taken
+        return taken and self.holds()
 
     async def _take(self) -> bool:
         if self.holds():

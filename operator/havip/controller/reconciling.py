@@ -22,6 +22,7 @@ from havip.controller.metrics import Metrics
 from havip.controller.queue import Queue
 from havip.controller.repairing import Repair
 from havip.controller.resources import CLASSES, Reference
+from havip.controller.settling import Settling
 from havip.model.keys import Key
 from havip.model.refusal import Refused
 from havip.plan.change import ApplyPool, Change, Emit, HoldFinalizer, WriteStatus
@@ -32,6 +33,9 @@ from havip.plan.snapshot import Snapshot
 _LOG = logging.getLogger(__name__)
 EVERYTHING = Reference(CLASSES, Key("", ""))
 """Queued when the whole is to be looked at although no object changed."""
+
+_LONG = 3.0
+"""Seconds after which a pass gives way to a newer one: a failover must not wait behind 500 statuses."""
 
 
 class Phase(StrEnum):
@@ -79,6 +83,7 @@ class Reconciler:
         metrics: Metrics,
         *,
         writers: int = 8,
+        settling: Settling[Reference] | None = None,
         plan: Plan = plan,
     ) -> None:
         self._cache = cache
@@ -88,9 +93,11 @@ class Reconciler:
         self._metrics = metrics
         self._writers = writers
         self._plan = plan
+        self._settling = settling or Settling(clock=time.monotonic, quiet=0, longest=0)
         self._awake = asyncio.Event()
         self._began: float | None = None
         self._stopping = False
+        self._lost = False
 
     def stop(self) -> None:
         """Begin no further change; the one in flight ends as it ends."""
@@ -110,7 +117,7 @@ class Reconciler:
         return 0.0 if self._began is None else time.monotonic() - self._began
 
     async def run(self) -> None:
-        """Passes until told to stop."""
+        """Passes until told to stop. Raises `NotLeading` when another replica may be writing by now."""
         while not self._stopping:
             self._awake.clear()
             try:
@@ -118,6 +125,8 @@ class Reconciler:
                     await self._awake.wait()
             except TimeoutError:
                 await self.once()
+        if self._lost:
+            raise NotLeading
 
     async def once(self) -> int:
         """One pass; returns the number of changes it carried out."""
@@ -147,6 +156,8 @@ class Reconciler:
 
     async def _carry_out(self, planned: Sequence[Change]) -> int:
         done = 0
+        statuses = (self._applier.about(change) for change in planned if isinstance(change, WriteStatus))
+        self._settling.keep_only(frozenset(statuses))
         for phase, run in itertools.groupby(planned, _phase):
             changes = list(run)
             done += await (self._in_order(changes) if phase is Phase.ORDERED else self._together(changes))
@@ -160,7 +171,7 @@ class Reconciler:
         by_object: dict[Reference, list[Change]] = {}
         for change in run:
             by_object.setdefault(self._applier.about(change), []).append(change)
-        waiting = iter(by_object.values())
+        waiting = iter([changes for about, changes in by_object.items() if self._settled(about, changes)])
 
         async def writer() -> int:
             return sum([await self._in_order(changes) for changes in waiting])
@@ -169,20 +180,35 @@ class Reconciler:
             tasks = [group.create_task(writer()) for _ in range(min(self._writers, len(by_object)))]
         return sum(task.result() for task in tasks)
 
+    def _settled(self, about: Reference, changes: Iterable[Change]) -> bool:
+        """Whether the status among the changes, if there is one, is to be written now; its Events wait with it."""
+        wait = max(
+            (self._settling.wait(about, one.status) for one in changes if isinstance(one, WriteStatus)), default=0
+        )
+        if wait:
+            self._queue.look(about, after=wait)
+        return not wait
+
+    def _overtaken(self) -> bool:
+        """Whether this pass has taken long and there is news: what is left of it is planned anew."""
+        return self.busy_seconds() > _LONG and self._queue.wait() == 0
+
     async def _one(self, change: Change) -> bool:
         """True = carried out. A failure is this object's own."""
         about = self._applier.about(change)
-        if self._stopping or self._queue.held(about):
+        if self._stopping or self._overtaken() or self._queue.held(about):
             return False
         try:
             await self._applier.apply(change)
         except NotLeading:
-            # Another replica may be writing by now; this process is about to end.
+            self._lost = True
             self.stop()
             return False
         except (ApiFailed, Refused) as error:
             self._failed(about, change, error)
             return False
+        if isinstance(change, WriteStatus):
+            self._settling.done(about)
         if not isinstance(change, Emit):
             self._queue.succeeded(about)
         return True

@@ -22,7 +22,8 @@ class Settings:
     `lease_seconds`: after so long without a renewal another replica takes over. `renew_deadline`: after so long
     without a renewal this one stops writing; must be shorter. `retry_seconds`: how often a standby looks.
     `coalesce_seconds`: how long a first change waits for others, so that a storm becomes one pass.
-    `tick_seconds`: how often to plan while something is under way that no event will report (a deadline, a wait).
+    `status_quiet`, `status_longest`: a status is written once it has not changed for so long, at the latest after the
+    second.
     `writers`: how many writes that do not depend on each other are in flight at once.
     """
 
@@ -38,7 +39,8 @@ class Settings:
     retry_seconds: float = 2.0
     resync_seconds: float = 600.0
     coalesce_seconds: float = 0.03
-    tick_seconds: float = 1.0
+    status_quiet: float = 0.2
+    status_longest: float = 2.0
     backoff_first: float = 0.2
     backoff_longest: float = 60.0
     request_seconds: float = 10.0
