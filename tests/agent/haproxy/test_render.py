@@ -145,6 +145,7 @@ LINE = re.compile(
     r"|description havip-[0-9a-f]{32}|master-worker|stats socket /run/havip/haproxy/runtime\.sock mode 660 level admin"
     r" expose-fd listeners|server-state-file \S+|hard-stop-after \d+s|fd-hard-limit \d+"
     r"|mode (tcp|http)|load-server-state-from-file global|option (redispatch|clitcpka|srvtcpka|httpchk)|retries \d"
+    r"|(cli|srv)tcpka-(idle \d+s|intvl \d+s|cnt \d+)"
     r"|timeout [a-z-]+ \d+(s|h|ms)|monitor-uri /|bind unix@\S+ mode 660|bind ipv[46]@\S+ transparent"
     r"|default_backend \S+|balance (roundrobin|leastconn|source)|hash-type consistent"
     r"|http-check send meth GET uri /\S* ver HTTP/1\.1 hdr Host havip hdr Connection close"
