@@ -108,6 +108,20 @@ def test_what_a_node_would_leave_out_is_named_and_the_rest_rendered(
     assert "left out: shop/lonely (NoPeers): peers: has no peers" in captured.err
 
 
+def test_two_havips_with_one_address_are_one_to_every_program(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    orders = copy.deepcopy(ORDERS)
+    twin = copy.deepcopy(ORDERS["spec"]["instances"][0])
+    twin.update(havip="shop/younger", virtualRouterId=52)
+    twin["frontends"][0]["port"] = 81
+    orders["spec"]["instances"].append(twin)
+    (folder / "node.json").write_text(json.dumps(orders))
+    assert main(["render", "-f", str(folder / "node.json"), "--only", "haproxy.cfg"]) == 1
+    captured = capsys.readouterr()
+    assert "10.88.0.200:80" in captured.out
+    assert "10.88.0.200:81" not in captured.out
+    assert "left out: shop/younger (Invalid): instances[1].addresses: 10.88.0.200 is already held by" in captured.err
+
+
 def test_an_interface_that_only_the_node_knows_is_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     orders = copy.deepcopy(ORDERS)
     orders["spec"]["interface"] = {"fromDefaultRoute": {}}

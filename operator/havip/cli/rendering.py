@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from havip.cli.failing import MISUSED, Failed
+from havip.model.election import read_election
 from havip.model.node import InterfaceReport, InterfaceSource, NodeSpec
 from havip.model.paths import Folders
 from havip.model.refusal import LeftOut, Refused
@@ -42,7 +43,7 @@ def make(orders: Path, *, pools: Path | None = None, interface: str = "") -> Mad
     """
     try:
         from havip.agent.desired import refusal, understand
-        from havip.agent.electing import document, elect
+        from havip.agent.electing import document, effective
         from havip.agent.haproxy.context import configure
         from havip.agent.haproxy.render import render as haproxy
         from havip.agent.interface import Resolved
@@ -59,20 +60,20 @@ def make(orders: Path, *, pools: Path | None = None, interface: str = "") -> Mad
     desired = understand(observed, None, class_name=spec.class_name, node=spec.node)
     if desired is None:
         raise Failed(f"{orders}: {refusal(observed, class_name=spec.class_name, node=spec.node)}", code=MISUSED)
-    report = InterfaceReport(_interface(spec, interface), ())
-    election, clashing = elect(desired, Resolved(report))
-    if election is None:
+    orders_here = effective(desired, Resolved(InterfaceReport(_interface(spec, interface), ())))
+    if orders_here.election is None:
         raise Failed(f"{orders}: no election follows from it")
     folders = Folders()
-    configuration, unusable = configure(desired)
-    selection = select(election, (), ())
+    configuration, unusable = configure(orders_here.desired)
+    election, refused = read_election(orders_here.election.to_json())  # as the keeper does
+    selection = select(election, refused, ())
     return Made(
         {
-            Document.ELECTION: document(election).decode(),
+            Document.ELECTION: document(orders_here.election).decode(),
             Document.HAPROXY: haproxy(configuration, folders),
             Document.KEEPALIVED: keepalived(selection.target, Paths(folders.keeper)),
         },
-        (*desired.left_out, *clashing, *unusable, *selection.left_out),
+        (*desired.left_out, *orders_here.left_out, *unusable, *selection.left_out),
     )
 
 
