@@ -94,6 +94,20 @@ def test_the_preference_is_published_when_the_preferred_node_can_take_over():
     assert instances(cluster)[new].priority == 209
 
 
+def test_a_new_order_is_published_from_the_top():
+    cluster = settled(nodes=4)
+    (best,) = cluster.holders(WEB)
+    nodes = {name: node for name, node in cluster.snapshot.nodes.items() if name != best}
+    cluster.power_off(best)
+    cluster.snapshot = replace(cluster.snapshot, nodes=nodes)
+    cluster.settle()
+    ranks = instances(cluster)
+    assert max(one.priority for one in ranks.values()) < 209, "nobody moved up: that would be a write for nothing"
+    prefer(cluster, *sorted(ranks, key=lambda node: -ranks[node].priority))
+    cluster.settle()
+    assert sorted(one.priority for one in instances(cluster).values()) == [189, 199, 209]
+
+
 def test_a_node_that_leaves_hands_over_then_loses_its_instance_then_is_forgotten():
     cluster = settled(nodes=3)
     (active,) = cluster.holders(WEB)

@@ -205,7 +205,13 @@ class Roll:
         seated = {place.member.node for place in self._seats}
         order = [member.node for member in self._target if member.node in seated]
         leaving = sorted(seated - set(order), key=lambda node: -recorded[node])
-        return self._preferred, ranked([*order, *leaving], recorded)
+        # A new order is published from the top: an active node tells by its base whether it is still the best.
+        known = recorded if self._orders() == {self._preferred} else {}
+        return self._preferred, ranked([*order, *leaving], known)
+
+    def _orders(self) -> set[tuple[str, ...]]:
+        """The preferences that the nodes have been told."""
+        return {place.assignment.instance.preferred for place in self._seats if place.assignment}
 
     def _published(self, bases: Mapping[str, int]) -> bool:
         return all(

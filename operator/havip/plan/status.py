@@ -213,11 +213,14 @@ def _others(view: _View, active: Member) -> list[str]:
     return [
         member.node
         for member in view.members
-        if member is not active
-        and member.node in view.plan.target
-        and member.ready
-        and not (view.key in member.reports and member.reports[view.key].state is State.FAULT)
+        if member is not active and member.node in view.plan.target and member.ready and not _cannot(view, member)
     ]
+
+
+def _cannot(view: _View, member: Member) -> bool:
+    """Whether the node says itself that it could not take over."""
+    report = member.reports.get(view.key)
+    return view.left_out(member) is not None if report is None else report.state is State.FAULT
 
 
 def _programmed(view: _View, ready: Statement) -> Statement:
