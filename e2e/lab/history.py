@@ -31,6 +31,7 @@ class Outcome(IntEnum):
     HELD = 6
     GONE = 7
     ADVERT = 8
+    LATE = 9
 
 
 class Kind(Enum):
@@ -104,14 +105,16 @@ class Figures:
 
     `outage_ms`: the longest time from the last answered probe to the next answered one with lost ones between.
     `lost`: probes that got no answer. `broken`: TCP connections that were open and ended without the greeting; they
-    are counted apart and are in neither. `slowest_ms`: the longest any answered probe waited.
-    `nodes`: the numbers of those who answered, in order of first answer.
+    are counted apart and are in neither. `late`: those whose greeting did not come within the limit although the
+    handshake did: the address answered, a process behind it was slow. `slowest_ms`: the longest any answered
+    probe waited. `nodes`: the numbers of those who answered, in order of first answer.
     """
 
     stream: Stream
     sent: int
     lost: int
     broken: int
+    late: int
     outage_ms: float
     slowest_ms: float
     nodes: tuple[int, ...]
@@ -120,7 +123,7 @@ class Figures:
         by = "".join(f" n{node}" for node in self.nodes)
         return (
             f"{self.stream}: outage {self.outage_ms:.1f} ms, {self.lost} of {self.sent} lost, {self.broken} broken, "
-            f"slowest {self.slowest_ms:.1f} ms, by{by or ' ?'}"
+            f"{self.late} late, slowest {self.slowest_ms:.1f} ms, by{by or ' ?'}"
         )
 
 
@@ -131,7 +134,7 @@ class ClientHistory:
         self.streams = tuple(streams)
         self._by_stream: list[list[Record]] = [[] for _ in streams]
         for record in records:
-            if record.outcome <= Outcome.UNSENT:
+            if record.outcome in _PROBED:
                 self._by_stream[record.stream].append(record)
         for probes in self._by_stream:
             probes.sort(key=lambda record: record.at)
@@ -150,6 +153,7 @@ class ClientHistory:
             sent=len(probes),
             lost=sum(p.outcome in _LOST for p in probes),
             broken=sum(p.outcome is Outcome.BROKEN for p in probes),
+            late=sum(p.outcome is Outcome.LATE for p in probes),
             outage_ms=max(outages, default=0.0),
             slowest_ms=max(p.total_us for p in good) / 1000,
             nodes=tuple(dict.fromkeys(p.node for p in good if p.node)),
@@ -171,11 +175,13 @@ class ClientHistory:
 
 
 _LOST = (Outcome.SILENT, Outcome.REFUSED, Outcome.UNSENT)
+_APART = (Outcome.BROKEN, Outcome.LATE)
+_PROBED = (Outcome.ANSWERED, *_LOST, *_APART)
 
 
 def _gaps(probes: list[Record], stream: Stream) -> list[Stretch]:
     """Stretches between answered probes that hold at least one lost one."""
-    counted = [p for p in probes if p.outcome is not Outcome.BROKEN]
+    counted = [p for p in probes if p.outcome not in _APART]
     if not counted:
         raise Unprobed(f"{stream}: nothing was sent, so nothing is known")
     if counted[0].outcome is not Outcome.ANSWERED or counted[-1].outcome is not Outcome.ANSWERED:

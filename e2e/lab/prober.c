@@ -253,7 +253,7 @@ static void advance(struct connection *c)
         finish(c, 0, BROKEN, got ? errno : 0);
 }
 
-/* Gives up on what is older than the limit. A handshake that came and no greeting is a broken connection. */
+/* Gives up on what is older than the limit. */
 static void give_up(int64_t now)
 {
     for (int i = 0; i < stream_count; i++) {
@@ -269,7 +269,7 @@ static void give_up(int64_t now)
         while (s->first && (s->first->fd < 0 || now - s->first->sent_ns >= limit_ns)) {
             struct connection *c = s->first;
             if (c->fd >= 0)
-                finish(c, 0, c->connect_us ? BROKEN : SILENT, 0);
+                finish(c, 0, c->connect_us ? LATE : SILENT, 0);
             s->first = c->next;
             if (!s->first)
                 s->last = NULL;

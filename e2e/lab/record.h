@@ -19,6 +19,7 @@ enum outcome {
     RESOLVED = 5, /* every probe sent before this moment has its record */
     HELD = 6,     /* an address appeared in a node's kernel */
     GONE = 7,     /* it went */
+    LATE = 9,     /* the handshake was done, and the greeting did not come within the limit */
     ADVERT = 8,   /* a node's VRRP adverts carry another priority than before: stream = VRID, detail = priority */
 };
 

@@ -57,6 +57,11 @@ def test_a_broken_connection_is_counted_apart() -> None:
     assert (figures.lost, figures.broken, figures.outage_ms) == (0, 1, 0)
 
 
+def test_a_late_greeting_is_no_outage_and_no_broken_connection() -> None:
+    figures = history(probe(0), probe(1, Outcome.LATE), probe(2)).figures(STREAM)
+    assert (figures.lost, figures.broken, figures.late, figures.outage_ms) == (0, 0, 1, 0)
+
+
 @pytest.mark.parametrize(
     "records",
     [
