@@ -42,13 +42,19 @@ def main() -> int:
 
 def _run(wanted: set[str], effort: Effort) -> int:
     command = shlex.join(["python", "-m", "e2e.bench", *sys.argv[1:]])
-    missed = []
+    missed: list[str] = []
+    failed: list[str] = []
     print(f"{'row':28} {'n':>3} {'min':>9} {'median':>9} {'p99':>9} {'max':>9}  unit   reach")
     for rows, measure in registered():
         if not wanted & {row.id for row in rows}:
             continue
         started = time.monotonic()
-        values = measure(effort)
+        try:
+            values = measure(effort)
+        except Exception as error:  # one row that cannot be measured must not cost the others
+            failed += [row.id for row in rows]
+            print(f"{rows[0].id}: not measured: {type(error).__name__}: {error}", flush=True)
+            continue
         summaries = [row.summary(values[row.id]) for row in rows if values.get(row.id)]
         for summary in summaries:
             print(
@@ -63,7 +69,9 @@ def _run(wanted: set[str], effort: Effort) -> int:
         print(f"  ({', '.join(row.id for row in rows)}: {time.monotonic() - started:.0f} s)", flush=True)
     if missed:
         print(f"missed: {', '.join(missed)}")
-    return 0
+    if failed:
+        print(f"not measured: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

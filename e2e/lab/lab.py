@@ -27,7 +27,7 @@ from e2e.lab.follow import NotInTime
 from e2e.lab.history import Kind, Stream
 from e2e.lab.measuring import Observer, Prober
 from e2e.lab.namespaces import Namespace, Port, attach, make_fabric, make_namespace, run
-from e2e.lab.pod import Flavour, Pod
+from e2e.lab.pod import Flavour, Pod, chosen_flavour
 from e2e.lab.record import RunRecord, clean_up_after_killed_runs
 from havip.model.address import Address
 from havip.model.election import Timing
@@ -127,8 +127,8 @@ class Lab:
     """`nodes` nodes named n1, n2, ..., one client, one observer, `servers` real servers."""
 
     def __init__(self, nodes: int = 3, *, servers: int = 2, flavour: Flavour | None = None) -> None:
-        """`flavour` None: as HAVIP_LAB says (`host` or `image`), else the product's images."""
-        self.flavour = flavour or Flavour(os.environ.get("HAVIP_LAB") or Flavour.IMAGE)
+        """`flavour` None: the chosen one."""
+        self.flavour = flavour or chosen_flavour()
         self._node_count, self._server_count = nodes, servers
         self.prefix = f"hv{os.getpid() % 100000}{chr(97 + next(_runs) % 26)}"
 

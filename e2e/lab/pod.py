@@ -58,6 +58,11 @@ class Part(Enum):
     KEEPALIVED_CHILD = "keepalived's VRRP child"
 
 
+def chosen_flavour() -> Flavour:
+    """As HAVIP_LAB says (`host` or `image`), else the product's images."""
+    return Flavour(os.environ.get("HAVIP_LAB") or Flavour.IMAGE)
+
+
 def image_root(name: str) -> Path:
     """The root file system of a product image, made by the cluster's image build."""
     root = cache_folder() / "rootfs" / name

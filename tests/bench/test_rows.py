@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from e2e.bench import results
 from e2e.bench.rows import Row, at_most, p99
 
@@ -34,6 +35,18 @@ def test_rows_that_were_not_measured_again_stay_in_their_place() -> None:
         {"id": "b", "n": 2},
         {"id": "c", "n": 2},
     ]
+
+
+@pytest.fixture(autouse=True)
+def _of_no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "installed_versions", lambda: {"kernel": "some"})
+
+
+def test_a_missed_row_says_why_until_it_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "WHY_MISSED", {"poweroff": "too slow"})
+    missed = results.explained(ROW.summary([401]))
+    assert missed["note"] == "too slow"
+    assert "note" not in results.explained({**missed, **ROW.summary([300])})
 
 
 def test_both_pages_hold_every_row(tmp_path: Path) -> None:
