@@ -23,13 +23,17 @@ VIP = "10.88.0.200"
 
 
 def resolved(
-    *there: Held, interface: dict[str, object], vips: tuple[str, ...] = (VIP,), route: str | None = "eth0"
+    *there: Held,
+    interface: dict[str, object],
+    vips: tuple[str, ...] = (VIP,),
+    route: str | None = "eth0",
+    last: str = "",
 ) -> Resolved:
     items = [orders.instance(addresses=vips)] if vips else []
     spec, left_out = NodeSpec.from_json(orders.spec(*items, interface=interface))
     assert left_out == ()
     names = frozenset({"lo", *(item.interface for item in there)})
-    return resolve(spec, Surroundings(names, there, route))
+    return resolve(spec, Surroundings(names, there, route), last=last)
 
 
 def own(result: Resolved) -> tuple[str, ...]:
@@ -54,6 +58,22 @@ def test_the_default_route_leads_to_the_interface() -> None:
 
 def test_no_default_route_is_an_error() -> None:
     assert "no default route" in resolved(ETH0, interface={"fromDefaultRoute": {}}, route=None).error
+
+
+def test_a_default_route_that_is_gone_for_a_moment_changes_nothing() -> None:
+    choice: dict[str, object] = {"fromDefaultRoute": {}}
+    assert own(resolved(ETH0, ETH1, interface=choice, route=None, last="eth1")) == ("192.0.2.11/24",)
+    assert resolved(ETH0, interface=choice, route=None, last="eth1").report is None, "the interface itself is gone"
+
+
+def test_a_default_route_that_moved_is_followed() -> None:
+    assert own(resolved(ETH0, ETH1, interface={"fromDefaultRoute": {}}, route="eth1", last="eth0")) == (
+        "192.0.2.11/24",
+    )
+
+
+def test_a_named_interface_that_is_gone_is_never_replaced_by_another() -> None:
+    assert resolved(ETH0, interface={"name": "eth9"}, last="eth0").report is None
 
 
 def test_the_subnet_of_the_vip_leads_to_the_interface() -> None:

@@ -15,7 +15,7 @@ from havip.agent.electing import Effective, document, effective
 from havip.agent.facts import Fact, wake_on, woken
 from havip.agent.haproxy.balancing import Balancer, BalancerState
 from havip.agent.haproxy.files import prepare
-from havip.agent.interface import Surroundings, resolve
+from havip.agent.interface import Resolved, Surroundings, resolve
 from havip.agent.keeping import KeeperLine
 from havip.agent.reporting import Known, Reporter, compose
 from havip.agent.settings import Settings
@@ -95,6 +95,7 @@ class Agent:
         """Orders and surroundings together, never one without the other: a document that was made before the node's
         own addresses were looked at could make the keeper take one of them away."""
         wake = wake_on(self.desired)
+        judged: tuple[Desired, Resolved] | None = None
         while True:
             await woken(wake, within=INTERFACE_SECONDS)
             desired = self.desired.value
@@ -105,7 +106,11 @@ class Agent:
             except OSError as error:
                 _log.warning("addresses cannot be read: %s", error)
                 continue
-            self.effective.set(effective(desired, resolve(desired.spec, around)))
+            report = self.effective.value.resolved.report if self.effective.value else None
+            resolved = resolve(desired.spec, around, last=report.name if report else "")
+            if (desired, resolved) != judged:
+                judged = (desired, resolved)
+                self.effective.set(effective(desired, resolved))
 
     async def _elect(self) -> None:
         wake = wake_on(self.effective)

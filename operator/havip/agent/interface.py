@@ -35,9 +35,13 @@ class Resolved:
     error: str = ""
 
 
-def resolve(spec: NodeSpec, around: Surroundings) -> Resolved:
+def resolve(spec: NodeSpec, around: Surroundings, *, last: str = "") -> Resolved:
+    """`last`: the interface found before. It stays while a route or address is missing for a moment, as during a DHCP
+    renewal: giving it up would take the VIPs off a node that can hold them."""
     vips = frozenset(address for item in spec.assignments for address in item.instance.addresses)
     name, error = _choose(spec, around, vips)
+    if name is None and spec.interface.source is not InterfaceSource.NAME and last in around.interfaces:
+        name = last
     if name is None:
         return Resolved(error=error)
     own = tuple(str(item) for item in around.held if item.interface == name and is_own(item, vips))
