@@ -177,6 +177,18 @@ def test_a_renewal_that_crossed_a_removal_makes_no_second_holder(on_bench: OnBen
     on_bench(work)
 
 
+def test_a_renewal_that_crossed_a_removal_is_seen_also_when_keepalived_speaks_last(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        bench.kernel_says(there=False)
+        bench.kernel_says(there=True, valid=2)
+        assert bench.netlink.removed == []
+        bench.keepalived_says(Vrrp.BACKUP)
+        assert bench.netlink.removed == [known(2)]
+
+    on_bench(work)
+
+
 def test_an_address_we_held_that_stays_behind_is_removed(on_bench: OnBench) -> None:
     def work(bench: Bench) -> None:
         bench.become_active()

@@ -252,7 +252,7 @@ def main() -> int:
     try:
         seconds = float(os.environ.get("HAVIP_HANDOVER_SECONDS", "1"))
         asyncio.run(_run(folders, os.environ.get("KEEPALIVED", "keepalived"), seconds))
-    except (Refused, NftablesError, ValueError) as error:
+    except (Refused, NftablesError, ValueError, OSError) as error:
         _log.error("%s", error)
         return 1
     return 0

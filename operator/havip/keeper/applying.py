@@ -132,10 +132,10 @@ class Applier:
         self._prepare(election)
         selection = select(election, refused, (vip.rendered for vip in self._holding.vips.values()))
         rejected: tuple[LeftOut, ...] = ()
-        if selection.leaving:
-            leaving = {item.name for item in selection.leaving}
-            for name in leaving:
-                self._holding.vips[name].leaving = True
+        leaving = {item.name for item in selection.leaving}
+        for name, vip in self._holding.vips.items():
+            vip.leaving = name in leaving
+        if leaving:
             self._holding.look_at(self._holding.vips.values())
             rejected = await self._put(selection.at_first, election)
             await self._handed_over(leaving)

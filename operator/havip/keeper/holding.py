@@ -144,6 +144,9 @@ class Holding:
                 continue
             vip.effective = notification.priority
             if notification.state is not None and vip.vrrp is not notification.state:
+                if vip.master:
+                    # keepalived has removed the addresses before it says so; what is here is a renewal that crossed.
+                    self._remove(vip, [known for known in vip.kernel.values() if known.finite])
                 vip.vrrp = notification.state
                 vip.notified = time.monotonic()
                 touched[vip.name] = vip
@@ -302,13 +305,11 @@ class Holding:
     def _act_on_contradiction(self, vip: Vip, now: float, *, frozen: bool) -> None:
         lasts = vip.disagreeing_since is not None and now - vip.disagreeing_since >= TOLERATED_SECONDS
         if lasts and vip.master and now >= vip.benched_until:
-            _log.warning("%s: keepalived is master, the address is not in the kernel", vip.instance.havip)
             vip.bench(Reason.ADDRESS_MISSING, now)
         elif lasts and not vip.master and vip.given:
             _log.warning("%s: an address that we held was left behind, removing it", vip.instance.havip)
             self._remove(vip, [known for address, known in vip.kernel.items() if address in vip.given])
         if not frozen and not self._filter.trouble and self._mute_for(vip, now) > lifetime.VALID_SECONDS:
-            _log.warning("%s: no advert leaves this node, standing back", vip.instance.havip)
             vip.bench(Reason.ADVERTS_NOT_LEAVING, now)
 
     def _mute_for(self, vip: Vip, now: float) -> float:

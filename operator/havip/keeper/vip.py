@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from havip.keeper import handover, incumbency, verdict
@@ -20,6 +21,8 @@ from havip.model.report import InstanceReport
 
 CALM_SECONDS = 2.0
 """How long after its last time limit a VIP is still looked at every time."""
+
+_log = logging.getLogger(__name__)
 
 READ_SECONDS = 0.5
 """How long keepalived may take to read a track file."""
@@ -135,6 +138,7 @@ class Vip:
     def bench(self, reason: Reason, now: float) -> None:
         """Stays out for a while; without peers nobody else could serve, then there is nothing to gain."""
         if self.instance.peers:
+            _log.warning("%s: stands back for %s s: %s", self.instance.havip, BENCH_SECONDS, reason.value)
             self.benched_until = now + BENCH_SECONDS
             self.benched_for = reason
 
