@@ -6,11 +6,11 @@ takes for an answer.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import socketserver
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
 
 HTTP_PORT = 8080
 GREETING_PORT = 9000
@@ -30,21 +30,21 @@ class Say(BaseHTTPRequestHandler):
         """Probes come every millisecond."""
 
 
-class Greet(socketserver.BaseRequestHandler):
-    """One octet: the pod's number, the last one of its address."""
+def greet(listener: socket.socket, octet: bytes) -> None:
+    """Greets for ever, one connection after the other: a thread for each fell behind on a busy machine, and a full
+    accept queue then made every greeting late."""
+    while True:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.send(octet)
 
-    octet: ClassVar[bytes] = bytes([int(os.environ.get("POD_IP", "0.0.0.1").rsplit(".", 1)[1])])
 
-    def handle(self) -> None:
-        self.request.sendall(self.octet)
-
-
-class Greeter(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 1024
+def main() -> None:
+    octet = bytes([int(os.environ["POD_IP"].rsplit(".", 1)[1])])
+    listener = socket.create_server(("", GREETING_PORT), backlog=1024)
+    threading.Thread(target=greet, args=(listener, octet), daemon=True).start()
+    ThreadingHTTPServer(("", HTTP_PORT), Say).serve_forever()
 
 
 if __name__ == "__main__":
-    threading.Thread(target=Greeter(("", GREETING_PORT), Greet).serve_forever, daemon=True).start()
-    ThreadingHTTPServer(("", HTTP_PORT), Say).serve_forever()
+    main()
