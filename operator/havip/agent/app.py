@@ -80,16 +80,20 @@ class Agent:
 
     async def _understand(self) -> None:
         wake = wake_on(self.observed)
+        settings = self._settings
+        understood: Observed | None = None
         while True:
             await wake.wait()
             # Orders and their pools come on two watches: taken together they are one reload instead of two.
             await asyncio.sleep(GATHER_SECONDS)
             wake.clear()
-            settings = self._settings
-            desired = understand(
-                self.observed.value, self.desired.value, class_name=settings.class_name, node=settings.node
+            observed = self.observed.value.without_status()
+            if observed == understood:
+                continue  # only the status changed, and most often it was us who changed it
+            understood = observed
+            self.desired.set(
+                understand(observed, self.desired.value, class_name=settings.class_name, node=settings.node)
             )
-            self.desired.set(desired)
 
     async def _resolve(self) -> None:
         """Orders and surroundings together, never one without the other: a document that was made before the node's
@@ -153,11 +157,13 @@ class Agent:
             settings, desired = self._settings, self.desired.value
             if self.observed.value.node is None:
                 continue
-            refused = refusal(self.observed.value, class_name=settings.class_name, node=settings.node)
+            refused = ""
+            if desired is None:
+                refused = refusal(self.observed.value, class_name=settings.class_name, node=settings.node)
             self.known.set(
                 Known(
                     desired=desired,
-                    refusal="" if desired else refused,
+                    refusal=refused,
                     effective=self.effective.value,
                     keeper=self.keeper.value,
                     balancer=self.balancer.value,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from havip.model.node import NodeStatus
@@ -28,6 +28,12 @@ class Observed:
 
     node: NodeObject | None = None
     pools: Mapping[str, str] = field(default_factory=dict)
+
+    def without_status(self) -> Observed:
+        """The orders alone."""
+        if self.node is None or self.node.status is None:
+            return self
+        return replace(self, node=replace(self.node, status=None))
 
 
 class Source(Protocol):
