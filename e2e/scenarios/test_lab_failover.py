@@ -41,7 +41,6 @@ def test_power_off_of_the_active_node_is_answered_by_exactly_one_other(lab: Lab,
         seen.wait_moved()
     taken_over_by(seen, 2)
     assert seen.outage_ms() <= DETECTED_MS
-    assert seen.two_holders.total_ms == 0
 
 
 def test_a_pulled_cable_moves_the_vip_and_a_plugged_one_does_not_bring_it_back(lab: Lab, vip: Vip) -> None:
@@ -132,12 +131,12 @@ def test_sigkill_of_the_agent_is_not_noticed_by_anybody(lab: Lab, vip: Vip) -> N
     assert seen.lost == 0
 
 
-def test_a_node_whose_agent_is_dead_still_takes_over(lab: Lab, vip: Vip) -> None:
-    standby = lab.node(2)
-    standby.pod().kill(Part.AGENT)
-    with Episode(lab, vip, "power-off, the standby without its agent") as seen:
+def test_nodes_whose_agents_are_dead_still_take_over(lab: Lab, vip: Vip) -> None:
+    for node in lab.nodes:
+        node.pod().kill(Part.AGENT)
+    with Episode(lab, vip, "power-off while every agent is dead") as seen:
         seen.before.power_off()
-        assert seen.wait_moved() is standby
+        seen.wait_moved()
     assert seen.outage_ms() <= DETECTED_MS
     taken_over_by(seen, 2)
 

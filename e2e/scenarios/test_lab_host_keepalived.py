@@ -44,7 +44,7 @@ def test_power_off_is_survived(lab: Lab, vip: Vip) -> None:
         seen.before.power_off()
         seen.wait_moved()
     assert seen.outage_ms() <= 1500
-    assert seen.two_holders.total_ms == 0
+    assert seen.two_holders.longest_ms <= 250
 
 
 def test_a_killed_keepalived_leaves_no_address(lab: Lab, vip: Vip) -> None:

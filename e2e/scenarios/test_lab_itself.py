@@ -11,12 +11,14 @@ import pytest
 
 from e2e.lab import Lab
 from e2e.lab.compiled import checkout
+from e2e.lab.container import await_gone
 from e2e.lab.namespaces import run
 from e2e.lab.record import clean_up_after_killed_runs
 
 _RUN = """
-import sys, threading
+import signal, threading
 from e2e.lab import Lab
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where this run itself is in the background
 with Lab(1) as lab:
     lab.declare()
     lab.start()
@@ -51,9 +53,18 @@ def ended(process: subprocess.Popen[str]) -> None:
 def left(prefix: str, pids: list[int]) -> list[str]:
     """What of a run is still there."""
     found = [line.split()[0] for line in run("ip", "netns", "list").splitlines() if line.startswith(f"{prefix}-")]
-    found += [str(pid) for pid in pids if Path(f"/proc/{pid}").exists()]
+    found += [str(pid) for pid in pids if _runs(pid)]
     found += map(str, Path("/dev/shm").glob(prefix))
     return found
+
+
+def _runs(pid: int) -> bool:
+    """Whether it is more than a zombie that its new parent has not collected yet."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rsplit(")", 1)[1].split()[0] not in ("Z", "X")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
@@ -71,6 +82,7 @@ def test_a_killed_run_is_cleaned_up_by_the_next_one() -> None:
     ended(process)
     assert any(name.startswith(prefix) for name in left(prefix, pids))
     assert prefix in clean_up_after_killed_runs()
+    await_gone(pids)
     assert left(prefix, pids) == []
 
 

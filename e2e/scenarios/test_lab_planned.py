@@ -132,7 +132,7 @@ def test_the_operator_does_not_undo_what_a_dead_node_made_necessary(operator: La
         operator.set_ready(lab.node(1), ready=False)
         operator.run_until("six seconds of planning have passed", lambda: time.monotonic() - began > 6)
     assert seen.outage_ms() <= DETECTED_MS
-    assert seen.two_holders.total_ms == 0
+    assert seen.two_holders.longest_ms <= MOMENT_MS
     assert lab.observer.holders(text) == (after.number,)
     lab.node(1).power_on()
     operator.set_ready(lab.node(1), ready=True)
