@@ -189,6 +189,18 @@ def test_a_renewal_that_crossed_a_removal_is_seen_also_when_keepalived_speaks_la
     on_bench(work)
 
 
+def test_a_keeper_that_was_late_counts_the_last_word_only(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        bench.kernel_says(there=True, valid=2)
+        words = [Notification(bench.vip.name, state, 209) for state in (Vrrp.BACKUP, Vrrp.MASTER)]
+        bench.holding.hear_keepalived(words)
+        assert bench.netlink.removed == []
+        assert bench.vip.verdict.state is State.ACTIVE
+
+    on_bench(work)
+
+
 def test_an_address_we_held_that_stays_behind_is_removed(on_bench: OnBench) -> None:
     def work(bench: Bench) -> None:
         bench.become_active()

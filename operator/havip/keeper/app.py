@@ -144,7 +144,7 @@ class Keeper:
     async def _tick_forever(self) -> None:
         while True:
             await asyncio.sleep(lifetime.SAMPLE_SECONDS)
-            self._hear_kernel()  # before renewing: a renewal would make a removed address anew
+            self._hear_keepalived()  # before renewing: a renewal would make a removed address anew
             frozen = self._applier.daemon.frozen
             self._holding.tick(frozen=frozen)
             self._judge_frozen(frozen=frozen)

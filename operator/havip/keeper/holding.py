@@ -136,22 +136,22 @@ class Holding:
         return new
 
     def hear_keepalived(self, notifications: Iterable[Notification]) -> None:
-        """Hints from the FIFO."""
-        touched: dict[str, Vip] = {}
+        """Hints from the FIFO. Of several about one instance only the last counts: we may be late."""
+        last: dict[str, Vrrp] = {}
         for notification in notifications:
-            vip = self.vips.get(notification.name)
-            if vip is None:
-                continue
-            vip.effective = notification.priority
-            if notification.state is not None and vip.vrrp is not notification.state:
-                if vip.master:
-                    # keepalived has removed the addresses before it says so; what is here is a renewal that crossed.
-                    self._remove(vip, [known for known in vip.kernel.values() if known.finite])
-                vip.vrrp = notification.state
-                vip.notified = time.monotonic()
-                touched[vip.name] = vip
+            if notification.name in self.vips:
+                self.vips[notification.name].effective = notification.priority
+                if notification.state is not None:
+                    last[notification.name] = notification.state
+        touched = [self.vips[name] for name, state in last.items() if self.vips[name].vrrp is not state]
+        for vip in touched:
+            if vip.master:
+                # keepalived has removed the addresses before it says so; what is here is a renewal that crossed.
+                self._remove(vip, [known for known in vip.kernel.values() if known.finite])
+            vip.vrrp = last[vip.name]
+            vip.notified = time.monotonic()
         if touched:
-            self.look_at(touched.values())
+            self.look_at(touched)
 
     def hear_dump(self, running: Mapping[str, Running], asked: float) -> None:
         """What keepalived said that it ran at a moment after `asked`; what the FIFO said since then is newer."""
