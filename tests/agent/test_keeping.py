@@ -126,6 +126,24 @@ def test_a_keeper_that_falls_silent_makes_its_vips_unknown_and_is_believed_when_
     asyncio.run(story())
 
 
+def test_a_keeper_that_has_not_started_yet_is_no_news_for_a_while(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keeping, "SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(keeping, "FIRST_WORD_SECONDS", 3600.0)
+    monkeypatch.setattr(keeping, "RETRY_SECONDS", 0.01)
+
+    async def story() -> None:
+        async with listening(folders) as it:
+            await asyncio.sleep(0.2)
+            await it.keeper_starts(orders.keeper_report(applied=1))
+            assert (await it.next()).applied_generation == 1
+            it.keeper_ends()
+
+    asyncio.run(story())
+    assert "does not answer" not in caplog.text
+
+
 def test_silence_before_the_first_word_is_told_too() -> None:
     report = silent(None, datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC))
     assert (report.instances, report.applied_generation, report.keepalived_running) == ((), 0, False)

@@ -22,6 +22,8 @@ from havip.model.states import State
 
 SILENCE_SECONDS = 2.5
 """The kernel drops an address 2 s after the keeper renewed it last."""
+FIRST_WORD_SECONDS = 20.0
+"""The keeper's container starts after the agent's: until it has spoken once, silence is no news for a while."""
 RETRY_SECONDS = 0.25
 _LINE_LIMIT = 4 << 20
 _log = logging.getLogger(__name__)
@@ -72,7 +74,7 @@ class KeeperLine:
         while True:
             if await self._listen():
                 heard, said = time.monotonic(), False
-            elif not said and time.monotonic() - heard > SILENCE_SECONDS:
+            elif not said and time.monotonic() - heard > (SILENCE_SECONDS if self._last else FIRST_WORD_SECONDS):
                 _log.warning("the keeper does not answer: the VIPs of this node are unknown")
                 self._publish(silent(self._last, datetime.now(UTC)))
                 self._text, said = b"", True  # the same report is news again after this
