@@ -4,6 +4,7 @@ A container outlives its shim, a shim outlives containerd, and other runs on the
 membership in the tree is the only thing that says whose a process is. Nothing here may end a process by its name.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -88,8 +89,10 @@ def _roots() -> list[Path]:
 
 def _hand_down(folder: Path) -> None:
     """Version 2: children of `folder` get the controllers that `folder` has."""
-    wanted = (folder / "cgroup.controllers").read_text().split()
-    (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in wanted))
+    for name in (folder / "cgroup.controllers").read_text().split():
+        # Some refuse, such as cpu while a real-time process exists; kubelet names the one that it misses.
+        with contextlib.suppress(OSError):
+            (folder / "cgroup.subtree_control").write_text(f"+{name}")
 
 
 def _below(folder: Path) -> Iterator[Path]:

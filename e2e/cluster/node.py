@@ -164,10 +164,9 @@ class Node:
             "name": "pods",
             "plugins": [
                 {
-                    "type": "bridge",
-                    "bridge": "cni0",
-                    "isGateway": True,
-                    "ipMasq": False,
+                    # Routed, not bridged: on a bridge, what a pod answers to a neighbour of its node passes by
+                    # kube-proxy's rules unless a kernel module is loaded.
+                    "type": "ptp",
                     "ipam": {
                         "type": "host-local",
                         "ranges": [[{"subnet": self.place.pods}]],

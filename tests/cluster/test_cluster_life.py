@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from e2e.cluster.cluster import CHECKOUT, Cluster
+from e2e.cluster.pause import PAUSE_IMAGE
 from e2e.cluster.records import Record, erase_left_behind, recorded
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
@@ -24,6 +27,24 @@ with Cluster(nodes=1) as cluster:
     print(cluster.prefix, flush=True)
     sys.stdin.read()
 """
+
+
+def a_pod(name: str, *command: str) -> dict[str, Any]:
+    container = {"name": "it", "image": PAUSE_IMAGE, "imagePullPolicy": "Never", "command": ["/bin/busybox", *command]}
+    spec = {"nodeName": "n1", "containers": [container], "terminationGracePeriodSeconds": 0}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
+
+
+NEIGHBOURS = [
+    a_pod("asks", "sleep", "3600"),
+    a_pod("answers", "httpd", "-f", "-p", "8080"),
+    {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "answers"},
+        "spec": {"selector": {"app": "answers"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    },
+]
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +154,11 @@ def test_a_process_may_have_two_clusters_side_by_side(cluster: Cluster) -> None:
         assert second.ready_nodes() == {"n1"}
     assert cluster.ready_nodes() >= {"n1", "n2"}
     assert traces(second.record) == []
+
+
+def test_a_pod_reaches_a_service_whose_only_pod_is_its_neighbour(cluster: Cluster) -> None:
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": NEIGHBOURS}))
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/asks", "pod/answers", "--timeout=120s")
+    address = cluster.get("service", "answers")["spec"]["clusterIP"]
+    connects = ["exec", "asks", "--", "/bin/busybox", "nc", "-w", "3", address, "80"]
+    cluster.until(lambda: cluster.kubectl(*connects) == "", "the service answers its neighbour", 30)
