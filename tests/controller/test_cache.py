@@ -106,6 +106,16 @@ def test_an_object_that_loses_its_last_finalizer_while_deleted_is_gone() -> None
     assert snapshot(cache).havips == {}
 
 
+def test_an_object_that_is_gone_does_not_come_back_by_what_the_watch_still_brings() -> None:
+    cache = filled((resources.HAVIPS, havip(version=5)))
+    assert cache.forget(resources.HAVIPS, WEB)
+    assert not cache.observe(resources.HAVIPS, havip(version=4))
+    assert snapshot(cache).havips == {}
+    reborn = havip(version=9)
+    reborn["metadata"]["uid"] = "another"
+    assert cache.observe(resources.HAVIPS, reborn)
+
+
 def test_an_unreadable_object_keeps_its_last_good_fact_and_says_why() -> None:
     cache = filled((resources.HAVIPS, havip(version=1)))
     cache.observe(resources.HAVIPS, havip(version=2, spec={"addresses": "none"}))
@@ -180,7 +190,9 @@ def test_a_service_that_becomes_wanted_has_to_be_listed_once() -> None:
     assert cache.unlisted_services() == frozenset()
     cache.forget(resources.POOLS, WEB)
     cache.listed(())
-    cache.observe(resources.POOLS, pool_of_service("web", "web"))
+    again = pool_of_service("web", "web")
+    again["metadata"]["uid"] = "another"
+    cache.observe(resources.POOLS, again)
     assert cache.unlisted_services() == {WEB}, "its slices were dropped meanwhile"
 
 

@@ -172,19 +172,21 @@ class Applier:
         except ApiFailed as failed:
             if failed.gone:
                 self._gone(about)
-            elif failed.conflict:
-                await self._look(about)
+            elif failed.conflict and not await self._there(about):
+                raise ApiFailed(404, failed.message) from failed
             raise
         self._seen(about.resource, answer)
         return answer
 
-    async def _look(self, about: Reference) -> None:
-        """The object is not the one that was planned for: see which one it is, or that there is none."""
+    async def _there(self, about: Reference) -> bool:
+        """The object is not the one that was planned for: see which one it is. False = there is none."""
         try:
             self._seen(about.resource, await self._kube.get(about.resource, about.key))
         except ApiFailed as failed:
             if failed.gone:
                 self._gone(about)
+            return not failed.gone
+        return True
 
     def _seen(self, resource: Resource, body: Body) -> None:
         if self._cache.observe(resource, body):

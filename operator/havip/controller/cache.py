@@ -7,6 +7,7 @@ cannot be read is remembered as such: its last good fact stays, and every other 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,8 @@ from havip.model.keys import Key
 from havip.plan.snapshot import Endpoint, Node, SeenClass, SeenHAVip, SeenNode, SeenPool, Service, Snapshot
 
 T = TypeVar("T")
+REMEMBERED = 4096
+"""Objects remembered as gone: more than can be under way in the watches."""
 API_SERVER = Key("default", "kubernetes")
 """The Service whose endpoints are the API servers' own addresses."""
 
@@ -52,13 +55,14 @@ class Cache:
         self._loaded: frozenset[Key] = frozenset()
         self._wanted: frozenset[Key] | None = None
         self._daemon_set_generations: dict[Key, int] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
 
     def observe(self, resource: Resource, body: Mapping[str, Any]) -> bool:
         """Take in a body as stored. True = something a decision looks at has changed."""
         metadata = body["metadata"]
         key, uid, version = key_of(body), metadata.get("uid", ""), int(metadata.get("resourceVersion") or 0)
         known = self._entries[resource].get(key)
-        if known is not None and version <= known.version:
+        if uid in self._gone or (known is not None and version <= known.version):
             return False
         if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
             return self.forget(resource, key)
@@ -67,7 +71,7 @@ class Cache:
         if resource is resources.POOLS:
             self._wanted = None
         if entry.fact is None and not entry.problem:
-            return self.forget(resource, key)
+            return self._drop(resource, key)
         self._entries[resource][key] = entry
         return known is None or (known.uid, known.fact, known.problem) != (uid, entry.fact, entry.problem)
 
@@ -88,10 +92,16 @@ class Cache:
         known = self._entries[resource].get(key)
         if known is None or (uid and known.uid != uid):
             return False
-        del self._entries[resource][key]
+        # The watch may still bring what the object was before; it must not come to life again by that.
+        self._gone[known.uid] = None
+        if len(self._gone) > REMEMBERED:
+            self._gone.popitem(last=False)
+        return self._drop(resource, key)
+
+    def _drop(self, resource: Resource, key: Key) -> bool:
         if resource is resources.POOLS:
             self._wanted = None
-        return True
+        return self._entries[resource].pop(key, None) is not None
 
     def adopt_daemon_set(self, body: Mapping[str, Any]) -> None:
         """This is how we wrote it: a later generation is somebody else's change, and is put right."""

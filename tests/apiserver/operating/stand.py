@@ -21,7 +21,7 @@ from e2e.cluster.control_plane import ControlPlane, Ports
 from e2e.cluster.daemon import Daemon
 
 from havip.controller import resources
-from havip.controller.resources import LEASES, Resource
+from havip.controller.resources import EVENTS, LEASES, Resource
 from havip.model.keys import Key
 
 Body = dict[str, Any]
@@ -268,6 +268,20 @@ class Stand:
 
     def until_gone(self, resource: Resource, key: Key, *, seconds: float = PATIENCE) -> None:
         self.until(resource, key, lambda body: body is None, seconds=seconds, what="gone")
+
+    def until_event(self, about: Body, *, seconds: float = PATIENCE) -> Body:
+        """The first Event about an object."""
+        listed = self.client.call("GET", EVENTS.path(about["metadata"]["namespace"]))
+        there: list[Body] = [one for one in listed["items"] if value(one, "regarding.uid") == about["metadata"]["uid"]]
+        if there:
+            return there[0]
+        watching = Client(self.control, timeout=seconds)
+        since = listed["metadata"]["resourceVersion"]
+        for event in watching.events(EVENTS, about["metadata"]["namespace"], since=since):
+            if value(event["object"], "regarding.uid") == about["metadata"]["uid"]:
+                found: Body = event["object"]
+                return found
+        raise AssertionError(f"no Event about {about['metadata']['name']} in {seconds:g} s")
 
     def clear(self) -> None:
         """Everything a test made goes, without an operator's help."""

@@ -123,15 +123,15 @@ def test_a_heartbeat_of_a_node_wakes_nobody(stand: Stand, agents: Agents) -> Non
     stand.until_ready(WEB)
     until_settled(operator)
     passes = operator.figures()["havip_operator_reconciles_total"]
-    for second in range(5):
-        heartbeat = {"type": "Ready", "status": "True", "lastHeartbeatTime": f"2026-01-01T00:00:0{second}Z"}
+    for second in range(30):
+        heartbeat = {"type": "Ready", "status": "True", "lastHeartbeatTime": f"2026-01-01T00:00:{second:02d}Z"}
         body = node("n1")
         body["status"]["conditions"][0] |= heartbeat
         stand.apply(body)
     stand.apply(node("n8"))  # seen after the heartbeats, and planned
     stand.until(NODE_OBJECTS, Key(NAMESPACE, "edge.n8"), lambda body: body is not None)
     until_settled(operator)
-    assert operator.figures()["havip_operator_reconciles_total"] <= passes + 4
+    assert operator.figures()["havip_operator_reconciles_total"] < passes + 15, "n8 alone takes 5 to 10"
 
 
 def test_a_wiped_status_is_rebuilt_as_it_was(stand: Stand, agents: Agents) -> None:

@@ -15,7 +15,6 @@ from havip.controller.resources import (
     CLASSES,
     CONFIG_MAPS,
     DAEMON_SETS,
-    EVENTS,
     HAVIPS,
     NODE_OBJECTS,
     POOLS,
@@ -150,14 +149,10 @@ def test_a_vip_that_the_class_refuses_says_so_in_a_condition_and_an_event(stand:
     stand.apply(havip(address="10.77.0.1"))
     body = stand.until(HAVIPS, WEB, lambda body: condition(body, "Ready").startswith("False/"))
     assert body is not None
-    reason = condition(body, "Ready").split("/")[1]
-    uid = body["metadata"]["uid"]
-    news = (event["object"] for event in stand.client.events(EVENTS, SHOP, since="0"))  # the Event follows the status
-    assert next(one for one in news if value(one, "regarding.uid") == uid)["reason"] == reason
-    about = [one for one in stand.client.items(EVENTS, SHOP) if value(one, "regarding.uid") == uid]
-    assert [one["reason"] for one in about] == [reason]
-    assert about[0]["type"] == "Warning"
-    assert about[0]["reportingController"] == "havip.dev/operator"
+    said = stand.until_event(body)
+    assert said["reason"] == condition(body, "Ready").split("/")[1]
+    assert said["type"] == "Warning"
+    assert said["reportingController"] == "havip.dev/operator"
 
 
 def test_a_node_that_joins_and_one_that_leaves_are_followed(stand: Stand, agents: Agents) -> None:
