@@ -47,7 +47,7 @@ def test_a_node_that_loses_its_power_is_replaced_within_half_a_second(installati
         60,
     )
     assert installation.active_node(vip.name) == heir, "failback is Never"
-    last = installation.havip(vip.name)["status"]["history"][-1]
+    last = installation.havip(vip.name)["status"]["history"][0]
     assert (last["from"], last["to"]) == ("n1", heir)
 
 
