@@ -104,6 +104,12 @@ class Bench:
         self.keepalived_says(Vrrp.MASTER)
 
 
+    def be_long_active(self) -> None:
+        """As if it had run, and held the address, for an hour."""
+        self.vip.started = time.monotonic() - 3600
+        self.vip.proven_at = 0.0
+
+
 @pytest.fixture
 def on_bench(tmp_path: Path) -> Callable[[Callable[[Bench], None]], None]:
     def run(work: Callable[[Bench], None]) -> None:
@@ -155,13 +161,39 @@ def test_it_is_not_renewed_while_keepalived_is_frozen(on_bench: OnBench) -> None
 def test_the_addresses_of_a_dead_keepalived_go_at_once_with_the_bonus(on_bench: OnBench) -> None:
     def work(bench: Bench) -> None:
         bench.become_active()
-        bench.vip.started = time.monotonic() - 3600
+        bench.be_long_active()
         bench.holding.look_at([bench.vip])
         assert bench.track.read_text("ascii") == "45\n"
         bench.holding.keepalived_died()
         assert bench.netlink.removed == [known()]
         assert bench.track.read_text("ascii") == "0\n"
         assert (bench.vip.verdict.state, bench.vip.verdict.reason) == (State.FAULT, "KeepalivedDied")
+
+    on_bench(work)
+
+
+def test_a_node_that_has_just_taken_over_is_no_incumbent_yet(on_bench: OnBench) -> None:
+    """The one that was meant may only be some milliseconds late."""
+
+    def work(bench: Bench) -> None:
+        bench.vip.started = time.monotonic() - 3600
+        bench.become_active()
+        assert bench.track.read_text("ascii") == "0\n"
+        bench.vip.proven_at = time.monotonic()
+        bench.holding.look_at([bench.vip])
+        assert bench.track.read_text("ascii") == "45\n"
+
+    on_bench(work)
+
+
+def test_a_node_that_switched_in_order_gets_no_bonus_back(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        bench.be_long_active()
+        bench.vip.switch_until = time.monotonic() + 5
+        bench.holding.look_at([bench.vip])
+        bench.keepalived_says(Vrrp.BACKUP)
+        assert bench.track.read_text("ascii") == "0\n"
 
     on_bench(work)
 
@@ -320,7 +352,7 @@ def test_a_peer_that_is_heard_while_active_is_a_conflict(on_bench: OnBench) -> N
 def test_a_track_file_that_keepalived_did_not_read_is_written_again(on_bench: OnBench) -> None:
     def work(bench: Bench) -> None:
         bench.become_active()
-        bench.vip.started = time.monotonic() - 3600
+        bench.be_long_active()
         bench.holding.look_at([bench.vip])
         before = bench.track.stat().st_ino
         assert bench.track.read_text("ascii") == "45\n"

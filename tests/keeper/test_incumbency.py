@@ -47,6 +47,12 @@ def test_the_bonus_outlives_the_address_for_a_moment_only() -> None:
     assert at(an_instance(), replace(lost, started=None), now=100.0) == 0, "a death takes it at once"
 
 
+def test_the_bonus_waits_until_the_node_is_proven_to_be_the_one_that_was_meant() -> None:
+    early = replace(ACTIVE, held_since=99.9, proven_at=100.2)
+    assert at(an_instance(), early, now=100.1) == 0
+    assert at(an_instance(), early, now=100.3) == BONUS
+
+
 @pytest.mark.parametrize("failback", [Failback.IMMEDIATE, Failback.DELAYED])
 def test_whoever_wants_a_failback_gets_no_bonus(failback: Failback) -> None:
     assert at(an_instance(failback=failback), ACTIVE) == 0

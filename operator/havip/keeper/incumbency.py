@@ -35,6 +35,7 @@ class Standing:
     """The facts about one instance on this node.
 
     `held_since`: since when it is MASTER with every address in the kernel; None = it is not.
+    `proven_at`: from when on it counts as the one that the election meant.
     `last_held`: when that ended last.
     `grace`: seconds that the bonus outlives the address.
     `started`: when keepalived began to run this instance; None = it does not run.
@@ -48,6 +49,7 @@ class Standing:
     last_held: float | None = None
     grace: float = 0.0
     switch_until: float = 0.0
+    proven_at: float = 0.0
 
 
 def value(instance: Instance, standing: Standing, *, settle_seconds: float, now: float) -> int:
@@ -70,14 +72,15 @@ def deserves_bonus(instance: Instance, standing: Standing, *, settle_seconds: fl
     """Whether the incumbent is protected against a node of a better base that returns.
 
     An address that somebody removed is put back by keepalived within 30 ms; without the bonus for that moment a
-    peer of a nearby base won the race in between.
+    peer of a nearby base won the race in between. The other way round, a candidate that woke up 4 ms too early on a
+    busy machine must not be made the incumbent before the one that was meant has spoken: hence `proven_at`.
     """
     return (
         instance.failback is Failback.NEVER
         and _holds(standing, now)
         and standing.started is not None
         and now - standing.started >= settle_seconds
-        and now >= standing.switch_until
+        and now >= max(standing.switch_until, standing.proven_at)
     )
 
 

@@ -63,6 +63,7 @@ class Vip:
     effective: int | None = None
     """The priority that keepalived says it uses."""
     last_held: float | None = None
+    proven_at: float = 0.0
     notified: float = 0.0
     """When the FIFO said the state last."""
     disagreeing_since: float | None = None
@@ -98,7 +99,7 @@ class Vip:
             self.disagreeing_since is None
             and self.asked is None
             and self.started is not None
-            and now > max(self.benched_until, self.switch_until) + CALM_SECONDS
+            and now > max(self.benched_until, self.switch_until, self.proven_at) + CALM_SECONDS
         )
         waits = max(self.rendered.timing.settle_seconds, self.instance.failback_delay_seconds)
         return not calm or now - (self.started or 0.0) < waits + CALM_SECONDS
@@ -164,14 +165,19 @@ class Vip:
             last_held=self.last_held,
             grace=self.grace,
             switch_until=self.switch_until,
+            proven_at=self.proven_at,
         )
 
     def note_held(self, now: float) -> bool:
         """Brings `held_since` up to date; True = this node has just become active."""
         held = self.master and self.whole
         taken_over = held and self.held_since is None
+        if taken_over and (self.last_held is None or now - self.last_held >= self.grace):
+            timing = self.rendered.timing
+            self.proven_at = now + timing.advert_interval_ms * timing.missed_adverts / 1000
         if not held and self.held_since is not None:
-            self.last_held = now
+            # Who has just switched in order wants no bonus for the moment after: it would win the VIP back.
+            self.last_held = None if now < self.switch_until else now
         self.held_since = (self.held_since or now) if held else None
         if not self.master:
             self.switch_until = 0.0
