@@ -27,11 +27,12 @@ from e2e.cluster.groups import Group
 from e2e.cluster.network import CLIENT, CONTROL_PLANE, FIXED_HOSTS, Place, node_place
 from e2e.cluster.node import Kubeconfigs, Node
 from e2e.cluster.prepared import prepared_root
-from e2e.cluster.records import Ownership, erase_left_behind, free_prefix, record_for_this_process
+from e2e.cluster.records import Ownership, erase_left_behind, erase_orphaned_disks, free_prefix, record_for_this_process
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONTROLLERS = ("kube-controller-manager", "kube-scheduler")
 PROGRAMS = ("containerd", "runc", "ctr", "nsenter", "setpriv", "ip", "nft", "sysctl")
+LOGS_KEPT = 10  # clusters whose logs are kept
 # Two missed renewals of the nodes' 8 s lease.
 GRACE_SECONDS = 16
 
@@ -64,6 +65,7 @@ class Cluster:
     def __enter__(self) -> Self:
         self._require_programs()
         erase_left_behind()
+        erase_orphaned_disks(self.disk.parent)
         self._former_handler = signal.signal(signal.SIGTERM, _interrupt)
         try:
             self._start()
@@ -262,6 +264,8 @@ class Cluster:
     def save_logs(self) -> Path:
         """Copies every daemon's and pod's log to a folder that outlives the cluster."""
         target = self.cache / "logs" / self.prefix
+        for old in sorted(target.parent.glob("hvc*"), key=lambda path: path.stat().st_mtime)[: 1 - LOGS_KEPT]:
+            shutil.rmtree(old)
         shutil.rmtree(target, ignore_errors=True)
         for log in self.disk.rglob("*.log"):
             copy = target / log.relative_to(self.disk)

@@ -73,6 +73,14 @@ class Record:
         shutil.rmtree(self.state)
 
 
+def erase_orphaned_disks(folder: Path) -> None:
+    """Removes disks below `folder` that no record tells of: records are in memory, and the machine was restarted."""
+    for disk in folder.glob("hvc*"):
+        # A record is written before its disk is made and erased after it, so a disk without one belongs to nobody.
+        if not (RUNS / disk.name).exists():
+            shutil.rmtree(disk)
+
+
 def free_prefix() -> str:
     """A name for a new cluster of this process, unlike that of any cluster on this machine."""
     first = f"hvc{os.getpid()}"

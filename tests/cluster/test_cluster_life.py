@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from e2e.cluster.cluster import CHECKOUT, Cluster
 from e2e.cluster.pause import PAUSE_IMAGE
-from e2e.cluster.records import Record, erase_left_behind, recorded
+from e2e.cluster.records import Record, erase_left_behind, erase_orphaned_disks, recorded
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
@@ -162,3 +162,11 @@ def test_a_pod_reaches_a_service_whose_only_pod_is_its_neighbour(cluster: Cluste
     address = cluster.get("service", "answers")["spec"]["clusterIP"]
     connects = ["exec", "asks", "--", "/bin/busybox", "nc", "-w", "3", address, "80"]
     cluster.until(lambda: cluster.kubectl(*connects) == "", "the service answers its neighbour", 30)
+
+
+def test_disks_of_before_a_restart_of_the_machine_are_removed_and_no_others(cluster: Cluster) -> None:
+    orphan = cluster.disk.parent / "hvc0"
+    (orphan / "n1").mkdir(parents=True)
+    erase_orphaned_disks(cluster.disk.parent)
+    assert not orphan.exists()
+    assert cluster.disk.exists()
