@@ -187,6 +187,29 @@ def test_a_process_that_does_not_lead_any_more_ends_its_loop() -> None:
     assert writes.begun == [drop("a")]
 
 
+def test_a_plan_that_always_wants_to_look_again_leaves_time_for_everything_else() -> None:
+    passes = 0
+
+    def plan(snapshot: Snapshot) -> Planned:
+        nonlocal passes
+        passes += 1
+        time.sleep(0.02)
+        return Planned((), look_again_in=0.0)
+
+    async def story() -> None:
+        queue: Queue[Reference] = Queue(clock=time.monotonic, chance=lambda: 0.5, coalesce=0, backoff=Backoff())
+        writes, whole = cast(Applier, Writes()), cast(Repair, Whole())
+        reconciler = Reconciler(Cache(), queue, writes, whole, Metrics(), plan=plan)
+        reconciler.look_at_everything()
+        running = asyncio.create_task(reconciler.run())
+        await asyncio.sleep(1)
+        reconciler.stop()
+        await running
+
+    asyncio.run(story())
+    assert 2 <= passes <= 11
+
+
 def test_told_to_stop_it_begins_nothing_more() -> None:
     writes = Writes()
     loop = Loop([drop("a")], writes)

@@ -98,6 +98,8 @@ class Reconciler:
         self._began: float | None = None
         self._stopping = False
         self._lost = False
+        self._thought = 0.0
+        self._ended = 0.0
 
     def stop(self) -> None:
         """Begin no further change; the one in flight ends as it ends."""
@@ -121,7 +123,7 @@ class Reconciler:
         while not self._stopping:
             self._awake.clear()
             try:
-                async with asyncio.timeout(self._queue.wait()):
+                async with asyncio.timeout(self._pause()):
                     await self._awake.wait()
             except TimeoutError:
                 await self.once()
@@ -135,9 +137,7 @@ class Reconciler:
         try:
             await self._repair.load_endpoints()
             snapshot = self._cache.snapshot(datetime.now(UTC))
-            planned = self._plan(snapshot)
-            if planned.look_again_in is not None:
-                self._queue.look(EVERYTHING, after=planned.look_again_in)
+            planned = await self._think(snapshot)
             done = await self._carry_out(planned.changes)
         except Exception as error:
             # A pass that fails as a whole (a plan that stumbles, endpoints that cannot be listed) comes again.
@@ -150,9 +150,25 @@ class Reconciler:
             self._metrics.seconds.observe(time.monotonic() - self._began)
             self._metrics.depth.set(len(self._queue))
             self._began = None
+            self._ended = time.monotonic()
         self._queue.succeeded(EVERYTHING)
         self._forget(taken)
         return done
+
+    async def _think(self, snapshot: Snapshot) -> Planned:
+        """Plans, beside the loop: the Lease has to be renewed however long it takes."""
+        began = time.monotonic()
+        planned = await asyncio.to_thread(self._plan, snapshot)
+        self._thought = time.monotonic() - began
+        if planned.look_again_in is not None:
+            # Each of 500 VIPs has deadlines of its own: looked at one by one they would be all this process does.
+            self._queue.look(EVERYTHING, after=max(planned.look_again_in, 4 * self._thought))
+        return planned
+
+    def _pause(self) -> float | None:
+        """Seconds until the next pass: as long as nothing is due, and at least as long as the last plan took."""
+        wait = self._queue.wait()
+        return None if wait is None else max(wait, self._ended + self._thought - time.monotonic())
 
     async def _carry_out(self, planned: Sequence[Change]) -> int:
         done = 0
