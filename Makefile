@@ -45,7 +45,7 @@ soak:
 
 crds:
 	$(SETUP) environment
-	@$(PYTHON) -m havip.api.generate
+	@$(PYTHON) -m havip.api write
 
 lock:
 	@$(PYTHON) e2e/setup/lock.py
