@@ -37,6 +37,7 @@ def main() -> None:
     begun = time.monotonic()
     say(f"Setup for {goal}, kept in {cache}:")
     with Alone(cache):
+        workshop.log.unlink(missing_ok=True)  # of the run before
         for step in GOALS[goal]:
             try:
                 take(step, workshop)
