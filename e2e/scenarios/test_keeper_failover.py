@@ -292,7 +292,7 @@ def test_nobody_holds_an_address_for_which_nobody_is_eligible(lab: Lab, new_vip:
 def test_removing_a_havip_takes_its_address_from_every_node(lab: Lab, new_vip: NewVip) -> None:
     vip, other = new_vip(), new_vip()
     declare(lab, vip, other)
-    settled(lab, vip)
+    protected(lab, vip)
     keeps = protected(lab, other)
     declare(lab, other)
     lab.observer.wait_holders(vip.address)

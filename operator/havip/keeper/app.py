@@ -121,9 +121,11 @@ class Keeper:
         self._holding.hear_kernel(self._events.read())
 
     def _hear_keepalived(self) -> None:
-        # The kernel's events first: the address is added before keepalived says MASTER.
+        # Read before the kernel's events and acted upon after them: an address comes before keepalived says MASTER,
+        # and one that has gone again by now must not be renewed, which would make it anew.
+        notifications = tuple(self._fifo.read())
         self._hear_kernel()
-        self._holding.hear_keepalived(self._fifo.read())
+        self._holding.hear_keepalived(notifications)
 
     def _look_at_folder(self) -> None:
         self._folder.drain()
