@@ -37,7 +37,11 @@ def main() -> int:
     if unknown := sorted(wanted - set(known)):
         print(f"no such row: {', '.join(unknown)}; known are {', '.join(sorted(known))}", file=sys.stderr)
         return 2
-    return _run(wanted, QUICK if asked.quick else FULL)
+    try:
+        return _run(wanted, QUICK if asked.quick else FULL)
+    except KeyboardInterrupt:
+        print("interrupted; what was measured until here is saved", file=sys.stderr)
+        return 130
 
 
 def _run(wanted: set[str], effort: Effort) -> int:

@@ -23,6 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name.startswith("test_lab_"):
             item.add_marker(pytest.mark.lab)
+            item.add_marker(pytest.mark.timeout(180))  # several boots, elections and faults; a busy machine takes longer
 
 
 @pytest.fixture(scope="module")
