@@ -23,7 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name.startswith("test_lab_"):
             item.add_marker(pytest.mark.lab)
-            item.add_marker(pytest.mark.timeout(180))  # several boots, elections and faults; a busy machine takes longer
+            # Several boots, elections and faults in one scenario; a busy machine takes its time.
+            item.add_marker(pytest.mark.timeout(180))
 
 
 @pytest.fixture(scope="module")
