@@ -35,7 +35,10 @@ EVERYTHING = Reference(CLASSES, Key("", ""))
 """Queued when the whole is to be looked at although no object changed."""
 
 _LONG = 3.0
-"""Seconds after which a pass gives way to a newer one: a failover must not wait behind 500 statuses."""
+"""Seconds after which a pass gives way to a newer one: a failover must not wait behind 500 statuses.
+
+Only they give way. Orders to nodes are carried out to the last one: half of a peer change makes the next plan longer.
+"""
 
 
 class Phase(StrEnum):
@@ -166,9 +169,9 @@ class Reconciler:
         return planned
 
     def _pause(self) -> float | None:
-        """Seconds until the next pass: as long as nothing is due, and at least as long as the last plan took."""
+        """Seconds until the next pass: as long as nothing is due, and never more than a quarter of them thinking."""
         wait = self._queue.wait()
-        return None if wait is None else max(wait, self._ended + self._thought - time.monotonic())
+        return None if wait is None else max(wait, self._ended + 3 * self._thought - time.monotonic())
 
     async def _carry_out(self, planned: Sequence[Change]) -> int:
         done = 0
@@ -206,13 +209,13 @@ class Reconciler:
         return not wait
 
     def _overtaken(self) -> bool:
-        """Whether this pass has taken long and there is news: what is left of it is planned anew."""
+        """Whether this pass has taken long and there is news: the statuses that are left are old by now."""
         return self.busy_seconds() > _LONG and self._queue.wait() == 0
 
     async def _one(self, change: Change) -> bool:
         """True = carried out. A failure is this object's own."""
         about = self._applier.about(change)
-        if self._stopping or self._overtaken() or self._queue.held(about):
+        if self._stopping or self._queue.held(about) or (_phase(change) is Phase.STATUSES and self._overtaken()):
             return False
         try:
             await self._applier.apply(change)
