@@ -1,4 +1,4 @@
-"""`python -m e2e.cluster up | down | status`, and `kubectl`, `helm` and `client` for one that is up."""
+"""`python -m e2e.cluster up | down | status`; for one that is up: `kubectl | helm | client | power-off | power-on`."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from e2e.cluster import attached
 from e2e.cluster.cluster import CHECKOUT, Cluster, MissingProgram
 from e2e.cluster.control_plane import MissingBinary, binary
 from e2e.cluster.network import CLIENT, CONTROL_PLANE
@@ -16,6 +17,7 @@ HOW_TO_USE = """\
 Cluster {prefix} is up.
   .venv/bin/python -m e2e.cluster kubectl get nodes -o wide
   .venv/bin/python -m e2e.cluster client ping -c 3 10.88.0.11
+  .venv/bin/python -m e2e.cluster power-off n1     (and power-on)
 End it with
   .venv/bin/python -m e2e.cluster down"""
 
@@ -28,6 +30,8 @@ def main() -> None:
     down = commands.add_parser("down", help="ends clusters that were left running, and cleans up after killed runs")
     down.add_argument("prefix", nargs="?", help="only this one, whoever runs it")
     commands.add_parser("status", help="says which clusters are on this machine")
+    for name, text in {"power-off": "ends everything on a node at once", "power-on": "boots it again"}.items():
+        commands.add_parser(name, help=text).add_argument("node")
     for name, text in {
         "kubectl": "kubectl, as administrator",
         "helm": "helm, as administrator",
@@ -41,6 +45,8 @@ def main() -> None:
         _down(options.prefix)
     elif options.command == "status":
         _status()
+    elif options.command in {"power-off", "power-on"}:
+        _power(options.command, options.node)
     else:
         _enter(options.command, options.words)
 
@@ -70,6 +76,19 @@ def _status() -> None:
         kept = record.ownership is Ownership.PERSON
         owner = "kept" if kept else "left behind" if record.left_behind() else f"of process {record.owner}"
         print(f"{record.prefix}: {owner}, {len(record.group.members())} processes, disk {record.disk}")
+
+
+def _power(command: str, node: str) -> None:
+    record = _the_one()
+    if node not in (names := attached.node_names(record)):
+        sys.exit(f"{record.prefix} has no node {node}; its nodes are {', '.join(names)}")
+    powered = record.group_at(node).tracked.exists() and bool(record.group_at(node).members())
+    if powered == (command == "power-on"):
+        sys.exit(f"{node} {'has' if powered else 'has no'} power already")
+    if powered:
+        attached.power_off(record, node)
+    else:
+        attached.power_on(record, node)
 
 
 def _enter(command: str, words: Sequence[str]) -> None:

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,12 +19,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from e2e.cluster import control_plane
-from e2e.cluster.commands import CommandFailed, run
+from e2e.cluster.commands import run, until
 from e2e.cluster.control_plane import ControlPlane, Ports, binary
 from e2e.cluster.daemon import Daemon
-from e2e.cluster.groups import Group
 from e2e.cluster.network import CLIENT, CONTROL_PLANE, FIXED_HOSTS, Place, node_place
-from e2e.cluster.node import Kubeconfigs, Node
+from e2e.cluster.node import Node
 from e2e.cluster.prepared import prepared_root
 from e2e.cluster.records import Ownership, erase_left_behind, erase_orphaned_disks, free_prefix, record_for_this_process
 
@@ -98,7 +96,7 @@ class Cluster:
             control_plane.Network(
                 address=Place(CONTROL_PLANE, FIXED_HOSTS[CONTROL_PLANE]).address,
                 listen="0.0.0.0",
-                within=self._entering(CONTROL_PLANE),
+                within=self.record.entering(CONTROL_PLANE),
                 ports=Ports(),
             ),
             folder=self._folder(CONTROL_PLANE),
@@ -128,20 +126,11 @@ class Cluster:
             self._spawn(CONTROL_PLANE, name, [str(binary(name)), *common, *flags[name]])
 
     def _start_nodes(self) -> None:
-        root = prepared_root(self.cache, self.images, self.until)
-        proxy = self.control.kubeconfig("system:kube-proxy")
+        root = prepared_root(self.cache, self.images)
+        self.control.kubeconfig("system:kube-proxy")
         for place in self.places:
-            kubelet = self.control.kubeconfig(f"system:node:{place.name}", groups=["system:nodes"])
-            node = Node(
-                place=place,
-                group=self.record.group.child(place.name),
-                disk=self._folder(place.name),
-                state=self.record.state / place.name,
-                binaries=self.cache / "bin",
-                kubeconfigs=Kubeconfigs(kubelet=kubelet, kube_proxy=proxy),
-                spawn=partial(self._spawn, place.name),
-                until=self.until,
-            )
+            self.control.kubeconfig(f"system:node:{place.name}", groups=["system:nodes"])
+            node = Node(self.record, place, partial(self._spawn, place.name))
             self.nodes[place.name] = node
             node.install(root)
             node.boot()
@@ -240,24 +229,11 @@ class Cluster:
 
         It belongs to the cluster: what still runs when the cluster ends is ended with it.
         """
-        return self._group(name).enter(self.network.inside(name))
+        return self.record.inside(name)
 
     def until(self, holds: Callable[[], bool], what: str, seconds: float) -> None:
         """Waits until it holds; questions that fail count as no. `what` completes "... was not so after 60 s"."""
-        end = time.monotonic() + seconds
-        complaint = ""
-        while True:
-            asked = time.monotonic()
-            try:
-                if holds():
-                    return
-            except (CommandFailed, control_plane.KubectlError, KeyError) as error:
-                complaint = f" ({error})"
-            self._check_daemons()
-            if time.monotonic() > end:
-                raise TimeoutError(f"{what}: not so after {seconds:.0f} s{complaint}")
-            # A question is a kubectl, and on two cores it competes with what it asks about: at most half of the time.
-            time.sleep(max(0.1, time.monotonic() - asked))
+        until(holds, what, seconds, meanwhile=self._check_daemons)
 
     # ---- its means
 
@@ -287,22 +263,9 @@ class Cluster:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def _entering(self, name: str) -> tuple[str, ...]:
-        """Prefix of a daemon's command: member of the cluster's group, in the place's network, and nobody's child.
-
-        `setsid` and the cleared death signal let it outlive this process and its terminal when the cluster is kept.
-        """
-        unbound = ["setpriv", "--pdeathsig", "clear", "setsid", *self.network.inside(name)]
-        return tuple(self._group(name).enter(unbound))
-
-    def _group(self, name: str) -> Group:
-        """Where processes go that are started at a place; on a node the group itself belongs to its kubelet."""
-        group = self.record.group.child(name)
-        return group if name in FIXED_HOSTS else group.child("daemons")
-
     def _spawn(self, where: str, name: str, argv: list[str]) -> None:
         self._daemons[f"{name} on {where}"] = Daemon(
-            f"{name} on {where}", argv, log=self._folder(where) / f"{name}.log", within=self._entering(where)
+            f"{name} on {where}", argv, log=self._folder(where) / f"{name}.log", within=self.record.entering(where)
         )
 
     def _bury(self, *titles: str) -> None:

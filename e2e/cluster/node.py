@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.cluster import prepared
-from e2e.cluster.commands import run
+from e2e.cluster.commands import run, until
+from e2e.cluster.control_plane import binary
 from e2e.cluster.groups import Group
-from e2e.cluster.network import PODS_NETWORK, Place
+from e2e.cluster.mounts import unmount_below
+from e2e.cluster.network import CONTROL_PLANE, PODS_NETWORK, Place
 from e2e.cluster.pause import PAUSE_IMAGE
+from e2e.cluster.records import Record
 
 CNI_PLUGINS = Path("/usr/lib/cni")  # Debian's containernetworking-plugins
 
@@ -73,27 +76,29 @@ clusterDNS: ["{dns}"]
 """
 
 
-@dataclass(frozen=True)
-class Kubeconfigs:
-    """Paths of what a node's two clients of the API server use."""
-
-    kubelet: Path
-    kube_proxy: Path
-
-
 @dataclass
 class Node:
-    """One node of the cluster. `spawn(name, argv)` starts a daemon in the node's namespace and group."""
+    """One node of a recorded cluster. `spawn(name, argv)` starts a daemon in the node's network and group.
 
+    What its daemons use to reach the API server lies in the control plane's folder: see `kubeconfig_of`.
+    """
+
+    record: Record
     place: Place
-    group: Group
-    disk: Path
-    state: Path
-    binaries: Path
-    kubeconfigs: Kubeconfigs
     spawn: Callable[[str, list[str]], None]
-    until: Callable[[Callable[[], bool], str, float], None]
     powered: bool = False
+
+    @property
+    def group(self) -> Group:
+        return self.record.group.child(self.name)
+
+    @property
+    def disk(self) -> Path:
+        return self.record.folder(self.name)
+
+    @property
+    def state(self) -> Path:
+        return self.record.state / self.name
 
     @property
     def name(self) -> str:
@@ -112,11 +117,12 @@ class Node:
             group.make()
         self._write_settings()
         self.spawn("containerd", ["containerd", "--config", f"{self.disk}/containerd.toml"])
-        self.until(lambda: prepared.answers(self._socket), f"containerd on {self.name}", 30)
-        self.spawn("kube-proxy", [f"{self.binaries}/kube-proxy", f"--config={self.disk}/kube-proxy.yaml", "--v=1"])
+        until(lambda: prepared.answers(self._socket), f"containerd on {self.name} answers", 30)
+        self.spawn("kube-proxy", [str(binary("kube-proxy")), f"--config={self.disk}/kube-proxy.yaml", "--v=1"])
         self.spawn("kubelet", [
-            f"{self.binaries}/kubelet", "--v=2", f"--hostname-override={self.name}", f"--node-ip={self.place.address}",
-            f"--config={self.disk}/kubelet.yaml", f"--kubeconfig={self.kubeconfigs.kubelet}",
+            str(binary("kubelet")), "--v=2", f"--hostname-override={self.name}", f"--node-ip={self.place.address}",
+            f"--config={self.disk}/kubelet.yaml",
+            f"--kubeconfig={kubeconfig_of(self.record, f'system:node:{self.name}')}",
             f"--root-dir={self.disk}/kubelet", f"--cert-dir={self.disk}/pki",
         ])  # fmt: skip
         self.powered = True
@@ -148,7 +154,7 @@ class Node:
         places = {
             "disk": self.disk, "state": self.state, "cgroup": self.group.path, "name": self.name, "pause": PAUSE_IMAGE,
             "plugins": CNI_PLUGINS, "pods": f"{PODS_NETWORK}.0.0/16", "dns": NO_DNS,
-            "kubeconfig": self.kubeconfigs.kube_proxy,
+            "kubeconfig": kubeconfig_of(self.record, "system:kube-proxy"),
         }  # fmt: skip
         for file, template in {
             "containerd.toml": CONTAINERD,
@@ -178,9 +184,6 @@ class Node:
         }
 
 
-def unmount_below(*folders: Path) -> None:
-    """Every mount at or below these folders, the innermost first."""
-    mounted = [Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines()]
-    for point in reversed(mounted):
-        if any(point.is_relative_to(folder) for folder in folders):
-            run(["umount", "--lazy", str(point)])
+def kubeconfig_of(record: Record, user: str) -> Path:
+    """Where the control plane keeps what it issued to a user: a node that comes back asks nobody for a new one."""
+    return record.folder(CONTROL_PLANE) / f"{user.replace(':', '-')}.kubeconfig"

@@ -8,11 +8,11 @@ does write, its databases, is copied.
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from e2e.cluster.commands import CommandFailed, run
+from e2e.cluster.commands import CommandFailed, run, until
 from e2e.cluster.daemon import Daemon
 from e2e.cluster.pause import write_pause_image
 
@@ -41,9 +41,7 @@ def answers(socket: Path) -> bool:
     return True
 
 
-def prepared_root(
-    cache: Path, archives: Sequence[Path], until: Callable[[Callable[[], bool], str, float], None]
-) -> Path:
+def prepared_root(cache: Path, archives: Sequence[Path]) -> Path:
     """The prepared root with these docker archives, whose names say what is in them, and the pause image."""
     key = sha256("\n".join(sorted(archive.name for archive in archives)).encode()).hexdigest()[:16]
     folder = cache / "nodes"
@@ -51,7 +49,7 @@ def prepared_root(
     root = folder / key
     if not root.exists():
         with tempfile.TemporaryDirectory(prefix=f".{key}-", dir=folder) as beside:
-            _prepare(Path(beside), archives, until)
+            _prepare(Path(beside), archives)
             try:
                 Path(beside, "root").rename(root)
             except OSError:
@@ -72,7 +70,7 @@ def give(root: Path, disk: Path) -> None:
         shutil.copyfile(database, own)
 
 
-def _prepare(folder: Path, archives: Sequence[Path], until: Callable[[Callable[[], bool], str, float], None]) -> None:
+def _prepare(folder: Path, archives: Sequence[Path]) -> None:
     # A socket's path has at most 107 characters, and the cache may lie deep.
     with tempfile.TemporaryDirectory(prefix="havip-prepare-", dir="/run") as state:
         (folder / "containerd.toml").write_text(CONFIG.format(root=folder / "root", state=state))

@@ -12,8 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from e2e.cluster.groups import Group
-from e2e.cluster.network import Network
-from e2e.cluster.node import unmount_below
+from e2e.cluster.mounts import unmount_below
+from e2e.cluster.network import FIXED_HOSTS, Network
 
 # Short, because a unix socket's path has at most 107 characters; in memory, because so is all that it describes.
 RUNS = Path("/run/havip-clusters")
@@ -49,6 +49,24 @@ class Record:
     @property
     def network(self) -> Network:
         return Network(self.prefix)
+
+    def folder(self, name: str) -> Path:
+        """On the disk: of a node, or of the control plane."""
+        return Path(self.disk) / name
+
+    def group_at(self, name: str) -> Group:
+        """Where processes go that are started at a place; on a node the group itself belongs to its kubelet."""
+        group = self.group.child(name)
+        return group if name in FIXED_HOSTS else group.child("daemons")
+
+    def inside(self, name: str) -> list[str]:
+        """The beginning of a command in the network of a place, as a member of the cluster."""
+        return self.group_at(name).enter(self.network.inside(name))
+
+    def entering(self, name: str) -> tuple[str, ...]:
+        """The same for a daemon, which is nobody's child: it outlives who starts it, and his terminal."""
+        unbound = ["setpriv", "--pdeathsig", "clear", "setsid", *self.network.inside(name)]
+        return tuple(self.group_at(name).enter(unbound))
 
     def save(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,15 @@ from e2e.cluster.records import Record, erase_left_behind, erase_orphaned_disks,
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
+# What `python -m e2e.cluster power-off n1` and `power-on n1` do, for the cluster of a prefix.
+POWER = """
+import sys
+from e2e.cluster import attached, records
+prefix, power = sys.argv[1:]
+record = next(record for record in records.recorded() if record.prefix == prefix)
+{"off": attached.power_off, "on": attached.power_on}[power](record, "n1")
+"""
+
 # A run that starts a cluster, says so and waits to be ended in whatever way.
 VICTIM = """
 import sys
@@ -170,3 +179,11 @@ def test_disks_of_before_a_restart_of_the_machine_are_removed_and_no_others(clus
     erase_orphaned_disks(cluster.disk.parent)
     assert not orphan.exists()
     assert cluster.disk.exists()
+
+
+def test_another_process_powers_a_node_off_and_on() -> None:
+    with Cluster(nodes=1) as one:
+        for power, answers in (("off", False), ("on", True)):
+            subprocess.run([sys.executable, "-c", POWER, one.prefix, power], check=True, cwd=CHECKOUT)
+            assert (one.client("ping", "-c", "1", "-W", "2", "10.88.0.11").returncode == 0) is answers
+    assert traces(one.record) == []
