@@ -7,6 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
+import pytest
+from tests.controller.bodies import havip
+
 from havip.controller.applying import Applier, NotLeading
 from havip.controller.cache import Cache
 from havip.controller.kube import ApiFailed
@@ -80,6 +83,7 @@ class Loop:
     ) -> None:
         self.queue: Queue[Reference] = Queue(clock=time.monotonic, chance=lambda: 0.5, coalesce=0, backoff=Backoff())
         self.metrics = Metrics()
+        self.cache = Cache()
         self.passes = 0
 
         def plan(snapshot: Snapshot) -> Planned:
@@ -89,7 +93,7 @@ class Loop:
             return Planned(planned)
 
         self.reconciler = Reconciler(
-            Cache(),
+            self.cache,
             self.queue,
             cast(Applier, writes),
             cast(Repair, Whole()),
@@ -157,6 +161,16 @@ def test_what_the_server_asks_to_wait_is_waited() -> None:
     wait = loop.queue.wait()
     assert wait is not None
     assert 29 < wait <= 30
+
+
+def test_an_object_that_cannot_be_read_is_complained_about_once(caplog: pytest.LogCaptureFixture) -> None:
+    loop = Loop([], Writes())
+    loop.cache.observe(OF_KIND[Kind.HAVIP], havip("bad", spec={"addresses": 7}))
+    loop.once()
+    loop.once()
+    (record,) = caplog.records
+    assert "spec.addresses" in record.getMessage()
+    assert getattr(record, "object", "") == "HAVip shop/bad"
 
 
 def test_a_plan_that_stumbles_is_tried_again_and_breaks_nothing() -> None:

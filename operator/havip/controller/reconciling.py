@@ -101,6 +101,7 @@ class Reconciler:
         self._began: float | None = None
         self._stopping = False
         self._lost = False
+        self._unread: dict[Reference, str] = {}
         self._thought = 0.0
         self._ended = 0.0
 
@@ -138,6 +139,7 @@ class Reconciler:
         self._began = time.monotonic()
         taken = self._queue.take()
         try:
+            self._complain()
             await self._repair.load_endpoints()
             snapshot = self._cache.snapshot(datetime.now(UTC))
             planned = await self._think(snapshot)
@@ -157,6 +159,14 @@ class Reconciler:
         self._queue.succeeded(EVERYTHING)
         self._forget(taken)
         return done
+
+    def _complain(self) -> None:
+        """Say once of each stored object that cannot be read why not."""
+        problems = self._cache.problems()
+        for about, why in problems.items():
+            if self._unread.get(about) != why:
+                _LOG.warning("the stored object cannot be read: %s", why, extra={"object": str(about)})
+        self._unread = problems
 
     async def _think(self, snapshot: Snapshot) -> Planned:
         """Plans, beside the loop: the Lease has to be renewed however long it takes."""
