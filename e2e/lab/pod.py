@@ -141,7 +141,7 @@ class Pod:
         """Delete the pod in order: the keeper hands over first, then haproxy and the agent end."""
         for part, number in (
             (Part.KEEPER, signal.SIGTERM),
-            (Part.HAPROXY, signal.SIGUSR1),
+            (Part.HAPROXY, signal.SIGTERM),
             (Part.AGENT, signal.SIGTERM),
         ):
             container = self.running.pop(part, None)

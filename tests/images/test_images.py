@@ -44,8 +44,8 @@ def test_an_image_runs_as_its_own_user(images: dict[str, Image], name: str) -> N
     assert f":x:{uid}:" in content(images[name].archive, "etc/passwd").decode()
 
 
-def test_haproxy_ends_softly_when_its_container_is_stopped(images: dict[str, Image]) -> None:
-    assert configuration(images["haproxy"].archive)["StopSignal"] == "SIGUSR1"
+def test_haproxy_ends_at_once_when_its_container_is_stopped(images: dict[str, Image]) -> None:
+    assert configuration(images["haproxy"].archive)["StopSignal"] == "SIGTERM"
 
 
 def test_haproxy_starts_as_a_master_on_the_agents_file(images: dict[str, Image]) -> None:

@@ -75,7 +75,7 @@ class Instance:
 
     `addresses`: one, or an IPv4 and an IPv6 one (dual stack; the IPv4 one is then elected, both move together).
     `source`: this node's own address that adverts leave from, of the elected family.
-    `eligible`: False = give the address up and stay out until a peer's adverts are heard.
+    `eligible`: False = give the address up in order and stay out until the operator says otherwise.
     `preferred`: the user's node order as last planned; a change of it is the order to switch.
     `announce`: a counter; when it grows, gratuitous ARP and unsolicited NA are sent again.
     `tracked`: the local haproxy must answer for this node to keep its priority.

@@ -17,8 +17,8 @@ from havip.model.paths import Folders
 from havip.model.pool import HealthCheck, RealServer
 from havip.model.refusal import Refused, shown
 
-HARD_STOP_SECONDS = 15
-"""How long connections of a worker that was replaced or stopped may go on. Below the pod's grace period."""
+HARD_STOP_SECONDS = 3600
+"""How long a worker that a reload has replaced may go on serving what is open."""
 
 STATE_FILE = "servers.state"
 _TOKEN = re.compile(r"[A-Za-z0-9._:/@%~!$&()*+,;=?\[\]-]+")

@@ -83,7 +83,7 @@ class NodeInstance(Model):
     peers: Annotated[tuple[NodePeer, ...], Field(max_length=PEERS)]
     """The other candidates."""
     eligible: bool = True
-    """False: give the address up and stay out until a peer's adverts are heard."""
+    """False: give the address up in order and stay out until the operator says otherwise."""
     preferred: Annotated[tuple[PlainNodeName, ...], Field(max_length=len(BASES))] = ()
     """The user's order of nodes; a change of it is the order to switch."""
     failback: Failback = Failback.NEVER
