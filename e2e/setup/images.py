@@ -170,6 +170,7 @@ def _build(workshop: Workshop, one: Image, context: Path) -> None:
 
 
 def _write_archive(workshop: Workshop, one: Image) -> None:
+    workshop.doing = f"writing {one.name}"
     one.archive.parent.mkdir(parents=True, exist_ok=True)
     beside = one.archive.with_suffix(".new")
     beside.unlink(missing_ok=True)  # buildah refuses to write into an archive that an interrupted run left
