@@ -103,7 +103,6 @@ class Bench:
         self.kernel_says(there=True)
         self.keepalived_says(Vrrp.MASTER)
 
-
     def be_long_active(self) -> None:
         """As if it had run, and held the address, for an hour."""
         self.vip.started = time.monotonic() - 3600

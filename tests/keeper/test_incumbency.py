@@ -104,6 +104,13 @@ def test_yielding_lets_anybody_take_over_and_still_serves() -> None:
         assert yielding > FAULT
 
 
+def test_at_first_a_node_yields_to_the_best_other_candidate_only() -> None:
+    for base in BASES:
+        effective = base + at(an_instance(priority=base), replace(ACTIVE, will=Will.YIELD_TO_BEST))
+        outranking = [other for other in BASES if other != base and other > effective]
+        assert outranking == [max(other for other in BASES if other != base)]
+
+
 def test_staying_out_is_a_fault_to_keepalived() -> None:
     assert at(an_instance(), replace(ACTIVE, will=Will.STAY_OUT)) == FAULT
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from havip.keeper import lifetime
+from havip.keeper import handover, lifetime
 from havip.keeper.announce import REPEATS, Announcer
 from havip.keeper.filter import AdvertFilter
 from havip.keeper.keepalived.dump import Running
@@ -199,11 +199,16 @@ class Holding:
             if taken_over:
                 self._taken_over(vip, now, again=was_active)
             elif vip.last_held == now:
-                asyncio.get_running_loop().call_later(vip.grace, self._look_at_if_known, vip)
+                self._look_later(vip, vip.grace)
             self._write_track(vip, vip.track_value(around))
+            if vip.asked == now:
+                self._look_later(vip, handover.narrow_seconds(vip.rendered.timing))
             news = news or vip.said != before
         if news:
             self._changed()
+
+    def _look_later(self, vip: Vip, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds + 0.001, self._look_at_if_known, vip)
 
     def _look_at_if_known(self, vip: Vip) -> None:
         if self.vips.get(vip.name) is vip:

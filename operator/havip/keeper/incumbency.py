@@ -16,6 +16,7 @@ from havip.model.states import Failback
 
 FAULT = -254
 _LOWEST = -253
+_STEP = BASES[0] - BASES[1]
 SWITCH_SECONDS = 5.0
 """How long the bonus stays away after the user's order changed, when nobody takes over."""
 
@@ -24,6 +25,8 @@ class Will(Enum):
     """What this node wants with an instance, whatever its priority is."""
 
     COMPETE = "compete"
+    YIELD_TO_BEST = "yield to best"
+    """Serve on, but let the best other candidate take over."""
     YIELD = "yield"
     """Serve on, but let anybody take over."""
     STAY_OUT = "stay out"
@@ -56,6 +59,9 @@ def value(instance: Instance, standing: Standing, *, settle_seconds: float, now:
     """What the track file is to say now."""
     if standing.will is Will.STAY_OUT:
         return FAULT
+    if standing.will is Will.YIELD_TO_BEST:
+        best_other = BASES[0] if instance.priority < BASES[0] else BASES[1]
+        return best_other - _STEP // 2 - instance.priority
     if standing.will is Will.YIELD:
         return max(_LOWEST, 1 - instance.priority)
     total = 0

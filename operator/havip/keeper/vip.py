@@ -152,7 +152,8 @@ class Vip:
             self.asked = around.now
             wish = self.wish(stopping=around.stopping, now=around.now)
         limit = handover.limit_seconds(self.rendered.timing, around.handover_seconds)
-        standing = self._standing(handover.will(wish, limit, around.now), around)
+        narrow = handover.narrow_seconds(self.rendered.timing)
+        standing = self._standing(handover.will(wish, limit, around.now, narrow=narrow), around)
         settle = self.rendered.timing.settle_seconds
         return incumbency.value(self.instance, standing, settle_seconds=settle, now=around.now)
 
