@@ -152,8 +152,8 @@ def test_sigkill_of_one_process_of_keepalived_is_a_death(lab: Lab, new_vip: NewV
     active = protected(lab, vip)
     lost, double, became = outage(lab, vip, lambda: active.pod().kill(part), active)
     said(active, vip, lambda item: item.state is State.STANDBY)
-    print(f"SIGKILL of the {part.value}: {lost:.0f} ms without an answer, {double:.0f} ms two holders")
-    assert len(became) == 1
+    print(f"SIGKILL of {part.value}: {lost:.0f} ms without an answer, {double:.0f} ms two holders, {became} active")
+    assert active.number not in became
     assert lost < 1500
     assert double < 1500
 
