@@ -183,15 +183,14 @@ class Operator:
 
     async def _resync(self, repair: Repair, reconciler: Reconciler) -> None:
         # The first time soon: what was deleted between our list and the watch's own.
-        pause = min(5.0, self._settings.resync_seconds)
+        await asyncio.sleep(min(5.0, self._settings.resync_seconds))
         while True:
-            await asyncio.sleep(pause)
             try:
                 await repair.compare()
             except ApiFailed as failed:
                 _LOG.warning("the comparison with the API server failed: %s", failed)
+            await asyncio.sleep(self._settings.resync_seconds * (0.9 + 0.2 * _CHANCE()))
             reconciler.look_at_everything()
-            pause = self._settings.resync_seconds * (0.9 + 0.2 * _CHANCE())
 
     def _unhealthy(self) -> str:
         busy = self._reconciler.busy_seconds() if self._reconciler else 0.0

@@ -52,9 +52,10 @@ class Settling(Generic[K]):
             del self._wishes[key]
 
 
-def _without_times(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {name: _without_times(item) for name, item in value.items() if name not in _TIMES}
-    if isinstance(value, list):
-        return [_without_times(item) for item in value]
-    return value
+def _without_times(status: Mapping[str, object]) -> object:
+    """Comparable, and cheap: it is made of every status that waits, in every pass."""
+    conditions = status.get("conditions")
+    rest = {name: item for name, item in status.items() if name != "conditions"}
+    if not isinstance(conditions, list):
+        return rest, conditions
+    return rest, [[item for name, item in one.items() if name not in _TIMES] for one in conditions]

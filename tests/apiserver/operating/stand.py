@@ -266,6 +266,15 @@ class Stand:
         assert seen is not None
         return seen
 
+    def until_leads(self, operator: Operator, *, seconds: float = PATIENCE) -> None:
+        self.until(
+            LEASES,
+            Key(NAMESPACE, "havip-operator"),
+            lambda body: value(body, "spec.holderIdentity") == operator.name,
+            seconds=seconds,
+            what=f"held by {operator.name}",
+        )
+
     def until_gone(self, resource: Resource, key: Key, *, seconds: float = PATIENCE) -> None:
         self.until(resource, key, lambda body: body is None, seconds=seconds, what="gone")
 

@@ -31,13 +31,7 @@ def agents(stand: Stand) -> Iterator[Agents]:
 def until_it_leads(stand: Stand, operator: Operator, *, seconds: float = PATIENCE) -> float:
     """Returns how long that took."""
     began = time.monotonic()
-    stand.until(
-        LEASES,
-        LEASE,
-        lambda body: value(body, "spec.holderIdentity") == operator.name,
-        seconds=seconds,
-        what=f"held by {operator.name}",
-    )
+    stand.until_leads(operator, seconds=seconds)
     return time.monotonic() - began
 
 
