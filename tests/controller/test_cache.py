@@ -88,6 +88,17 @@ def test_annotations_of_others_are_not_kept() -> None:
     assert kept.annotations == {"havip.dev/x": "y"}
 
 
+def test_what_is_here_already_is_no_news_for_the_watches() -> None:
+    cache = filled((resources.HAVIPS, havip(version=5)))
+    assert cache.has(resources.HAVIPS, havip(version=5))
+    assert cache.has(resources.HAVIPS, havip(version=4))
+    assert not cache.has(resources.HAVIPS, havip(version=6))
+    assert not cache.has(resources.HAVIPS, havip("api", version=5))
+    reborn = havip(version=5)
+    reborn["metadata"]["uid"] = "another"
+    assert not cache.has(resources.HAVIPS, reborn)
+
+
 def test_an_object_of_the_same_name_and_another_uid_is_another_object() -> None:
     cache = filled((resources.HAVIPS, havip(version=1)))
     other = havip(version=2)

@@ -149,7 +149,7 @@ class Operator:
         await self._load(repair)
         self._metrics.watch(cache)
         self._synced = True
-        watches = Watches(kube.config, namespace=settings.namespace, sink=happened)
+        watches = Watches(kube.config, namespace=settings.namespace, sink=happened, known=cache.has)
         watches.start()
         try:
             async with asyncio.TaskGroup() as group:

@@ -87,6 +87,15 @@ class Cache:
             fact = None
         return _Entry(uid, version, fact)
 
+    def has(self, resource: Resource, body: Mapping[str, Any]) -> bool:
+        """Whether this or something newer of the object is here: the echo of our own write, mostly.
+
+        Looks and touches nothing, so that the watches' thread may ask.
+        """
+        metadata = body["metadata"]
+        known = self._entries[resource].get(key_of(body))
+        return known is not None and known.uid == metadata["uid"] and int(metadata["resourceVersion"]) <= known.version
+
     def forget(self, resource: Resource, key: Key, *, uid: str = "") -> bool:
         """The object is gone. With `uid`, only if it is that one. True = it was known."""
         known = self._entries[resource].get(key)

@@ -24,6 +24,8 @@ from havip.model.keys import GROUP
 _LOG = logging.getLogger(__name__)
 Sink = Callable[[Resource, bool, Body], None]
 """(resource, gone, body): called in the loop it was given for, in the order of the events."""
+Known = Callable[[Resource, Body], bool]
+"""Whether a body is old news; called in kopf's thread."""
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
@@ -84,8 +86,10 @@ def kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def registry(*, local: bool, config: Configuration, seen: Callable[[Resource, Any], None]) -> kopf.OperatorRegistry:
-    """The handlers of one of the two operators; `seen` gets resource and raw watch event."""
+def registry(
+    *, local: bool, config: Configuration, seen: Callable[[Resource, Any], None], known: Known
+) -> kopf.OperatorRegistry:
+    """The handlers of one of the two operators; `seen` gets resource and raw watch event of what is not `known`."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -100,7 +104,11 @@ def registry(*, local: bool, config: Configuration, seen: Callable[[Resource, An
 
     def watch(resource: Resource) -> None:
         # In kopf's words the core group is "".
-        @kopf.on.event(resource.group, resource.version, resource.plural, registry=handlers)
+        def is_news(event: Any, **_: object) -> bool:
+            # Asked before a handler is set up, which costs as much as all the rest: most events echo our own writes.
+            return event["type"] == "DELETED" or not known(resource, event["object"])
+
+        @kopf.on.event(resource.group, resource.version, resource.plural, registry=handlers, when=is_news)
         async def hand_on(event: Any, **_: object) -> None:
             seen(resource, event)
 
@@ -113,10 +121,11 @@ def registry(*, local: bool, config: Configuration, seen: Callable[[Resource, An
 class Watches:
     """The thread. `sink` is called in the loop that `start()` was called in; `ended` is done when watching stopped."""
 
-    def __init__(self, config: Configuration, *, namespace: str, sink: Sink) -> None:
+    def __init__(self, config: Configuration, *, namespace: str, sink: Sink, known: Known) -> None:
         self._config = config
         self._namespace = namespace
         self._sink = sink
+        self._known = known
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._main, name="watches", daemon=True)
         self.ended: asyncio.Future[None]
@@ -141,14 +150,14 @@ class Watches:
 
     async def _watch(self) -> None:
         everywhere = kopf.operator(
-            registry=registry(local=False, config=self._config, seen=self._seen),
+            registry=registry(local=False, config=self._config, seen=self._seen, known=self._known),
             settings=kopf_settings(),
             clusterwide=True,
             standalone=True,
             stop_flag=self._stop,
         )
         here = kopf.operator(
-            registry=registry(local=True, config=self._config, seen=self._seen),
+            registry=registry(local=True, config=self._config, seen=self._seen, known=self._known),
             settings=kopf_settings(),
             namespaces=[self._namespace],
             standalone=True,
