@@ -149,11 +149,13 @@ def test_it_uses_the_hosts_network_and_goes_last(pod: Body) -> None:
     assert not {"hostPID", "hostIPC", "shareProcessNamespace"} & pod["spec"].keys()
 
 
-def test_haproxy_has_time_to_finish_before_the_pod_is_killed(pod: Body) -> None:
-    from havip.agent.haproxy.render import HARD_STOP_SECONDS
+def test_the_keeper_has_time_to_hand_over_before_the_pod_is_killed(pod: Body) -> None:
+    from havip.keeper.handover import limit_seconds
+    from havip.model.election import Timing
 
-    handover = 5  # the keeper hands over first; a generous bound
-    assert pod["spec"]["terminationGracePeriodSeconds"] >= HARD_STOP_SECONDS + handover
+    slow = Timing(advert_interval_ms=1000, missed_adverts=3, settle_seconds=30)  # the RFC's own advert interval
+    stopping_keepalived = 3
+    assert pod["spec"]["terminationGracePeriodSeconds"] >= limit_seconds(slow, 1) + stopping_keepalived
 
 
 @pytest.mark.parametrize(("generation", "ready"), [(0, False), (1, True), (70, True)])
