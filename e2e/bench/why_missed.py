@@ -15,8 +15,8 @@ WHY_MISSED: Mapping[str, str] = {
         f"off the CPU for longer lets the third node begin, which then gives way at once: {_BUSY}"
     ),
     "planned": (
-        "keepalived sends its first advert before it adds the address, and the old node gives its own up when it hears "
-        f"that; between the two a packet may find nobody for a millisecond or two: {_BUSY}"
+        "the old node gives the address up within a millisecond of the new one's first advert; a packet that is on its "
+        f"way to it just then is lost, one or two in some runs: {_BUSY}"
     ),
     "planned_open": (
         "one connection is opened each millisecond, so as many are open as haproxy takes milliseconds to answer: "
