@@ -28,7 +28,8 @@ WHY_MISSED: Mapping[str, str] = {
     ),
     "operator_cold_cpu": (
         "a third is kopf passing on 1500 events, a third 1000 writes by the official client (a finalizer and a status "
-        f"each), the rest six or seven plans of 500 VIPs and reading what comes back; {_BUSY}, which doubles CPU seconds"
+        "each), the rest six or seven plans of 500 VIPs and reading what comes back; "
+        f"{_BUSY}, which doubles CPU seconds"
     ),
     "operator_restart_cpu": (
         f"two thirds are reading 500 HAVips and 12 HAVipNodes of 70 KB twice, by us and by kopf; {_BUSY}"
