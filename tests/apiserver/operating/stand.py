@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class Client:
 
     def __init__(self, control: ControlPlane, *, timeout: float = 30.0) -> None:
         address, port = control.url.removeprefix("https://").split(":")
-        self._open = lambda: http.client.HTTPSConnection(address, int(port), context=control.tls(), timeout=timeout)
+        self._open = partial(http.client.HTTPSConnection, address, int(port), context=control.tls(), timeout=timeout)
         self._connection = self._open()
         self._used = time.monotonic()
 
