@@ -31,6 +31,19 @@ EDGE = "havip.dev/edge"
 APPLICATION = "havip.dev/application"
 _ASK = "import sys, urllib.request as u; sys.stdout.write(u.urlopen(sys.argv[1], timeout=2).read().decode())"
 
+_PATCH = """
+import ssl, sys, urllib.error, urllib.request as u
+url, authority, body = sys.argv[1:]
+asked = u.Request(url, body.encode(), method="PATCH")
+asked.add_header("Authorization", "Bearer " + sys.stdin.read())
+asked.add_header("Content-Type", "application/merge-patch+json")
+try:
+    answer = u.urlopen(asked, context=ssl.create_default_context(cafile=authority), timeout=10)
+except urllib.error.HTTPError as refusal:
+    answer = refusal
+print(answer.status, answer.read().decode())
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Vip:
@@ -179,6 +192,21 @@ class Installation:
         config.write_text(json.dumps(_kubeconfig(self.cluster.control.url, self.cluster.control.folder, token)))
         config.chmod(0o600)
         return run([*self.cluster.inside("control-plane"), str(binary("kubectl")), f"--kubeconfig={config}", *argv])
+
+    def status_patch_with(self, token: str, node_object: str, status: dict[str, Any]) -> tuple[int, str]:
+        """(HTTP status, answer) of a dry run that patches a HAVipNode's status, as an agent does: no read before it."""
+        control = self.cluster.control
+        path = f"/apis/havip.dev/v1alpha1/namespaces/{NAMESPACE}/havipnodes/{node_object}/status?dryRun=All"
+        words = [
+            sys.executable,
+            "-c",
+            _PATCH,
+            control.url + path,
+            f"{control.folder}/ca.crt",
+            json.dumps({"status": status}),
+        ]
+        code, _, answer = run([*self.cluster.inside("control-plane"), *words], stdin=token).partition(" ")
+        return int(code), answer
 
     def holders(self, address: str) -> set[str]:
         """The nodes whose kernel has the address: asked of the kernels, not of the product."""
