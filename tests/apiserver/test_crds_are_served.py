@@ -222,7 +222,6 @@ def test_the_installed_definitions_ask_nothing_more_to_change(api_server: Contro
     api_server.kubectl("apply", "--server-side", "-f", str(CHECKOUT / "crds"))
     after = {item["metadata"]["name"]: item["metadata"]["generation"] for item in definitions(api_server)}
     assert after == before
-    assert all(generation == 1 for generation in after.values())
 
 
 def definitions(control: ControlPlane) -> list[Body]:
