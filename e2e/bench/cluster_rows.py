@@ -47,13 +47,8 @@ def _installed() -> Iterator[Installation]:
         installation.label_nodes(NODES)
         installation.deploy_application(nodes=["n2", "n3"])
         installation.apply(installation.manifest("class"), installation.manifest("pools"))
-        cluster.until(lambda: _agents(cluster) == len(NODES), "every node pod has reported", 120)
+        installation.wait_agents(seconds=120)
         yield installation
-
-
-def _agents(cluster: Cluster) -> int:
-    found = cluster.get("havipnodes", "--all-namespaces")["items"]
-    return sum("interface" in one.get("status", {}) for one in found)
 
 
 def _streams(address: str) -> tuple[Stream, ...]:
@@ -72,7 +67,7 @@ def _opened(figures: list[Figures]) -> float:
 
 
 def _settle(installation: Installation, vip: Vip) -> None:
-    installation.cluster.until(lambda: _agents(installation.cluster) == len(NODES), "every agent speaks", 120)
+    installation.wait_agents(seconds=120)
     installation.wait_ready(vip.name, seconds=120)
     installation.cluster.until(lambda: _all_known(installation, vip), "everybody is in the election", 60)
 

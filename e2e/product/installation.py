@@ -162,6 +162,15 @@ class Installation:
         for name in names:
             self.cluster.until(partial(self._is_ready, name), f"HAVip {name} is Ready", seconds)
 
+    def wait_agents(self, *, seconds: float = 90) -> None:
+        """Back when the agent of every node has found its interface and said so."""
+
+        def reported() -> bool:
+            found = self.cluster.get("havipnodes", "--all-namespaces")["items"]
+            return sum("interface" in one.get("status", {}) for one in found) == len(self.cluster.nodes)
+
+        self.cluster.until(reported, "every node pod has reported", seconds)
+
     def wait_active(self, name: str, *nodes: str, seconds: float = 60) -> str:
         """Back when one of these nodes (default: any) is the active one in status; returns it."""
 

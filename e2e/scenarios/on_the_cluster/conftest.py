@@ -36,14 +36,8 @@ def installed(cluster: Cluster) -> Installation:
     installation.label_nodes(NODES)
     installation.deploy_application(nodes=["n2", "n3"])
     installation.apply(installation.manifest("class"), installation.manifest("pools"))
-    cluster.until(lambda: agents_ready(cluster) == len(NODES), "every node pod has reported", 90)
+    installation.wait_agents()
     return installation
-
-
-def agents_ready(cluster: Cluster) -> int:
-    """How many HAVipNodes have a status with an interface: their agents run and speak."""
-    found = cluster.get("havipnodes", "--all-namespaces")["items"]
-    return sum("interface" in one.get("status", {}) for one in found)
 
 
 @pytest.fixture
@@ -60,7 +54,7 @@ def installation(installed: Installation) -> Iterator[Installation]:
             cluster.power_on(name)
     installed.label_nodes(NODES)
     cluster.kubectl("delete", "havips", "--all", f"--namespace={USER_NAMESPACE}", "--timeout=90s")
-    cluster.until(lambda: agents_ready(cluster) == len(NODES), "every node pod has reported", 90)
+    installed.wait_agents()
     cluster.until(lambda: cluster.ready_nodes() == set(NODES), "every node is Ready", 90)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from e2e.lab import Stretch, now
 from e2e.product import Installation, Vip, client_of
 from e2e.product.installation import NAMESPACE, USER_NAMESPACE
-from e2e.scenarios.on_the_cluster.conftest import NODES, agents_ready
+from e2e.scenarios.on_the_cluster.conftest import NODES
 
 
 def leftovers(installation: Installation) -> list[str]:
@@ -24,7 +24,7 @@ def test_a_new_image_rolls_over_the_nodes_without_loss(installation: Installatio
         start = now()
         installation.upgrade("--set-string", "node.podAnnotations.rolled=yes")
         cluster.kubectl("rollout", "status", "daemonset/havip-node-edge", f"--namespace={NAMESPACE}", "--timeout=180s")
-        cluster.until(lambda: agents_ready(cluster) == len(NODES), "every node pod has reported", 60)
+        installation.wait_agents()
         installation.wait_ready(vip.name)
         client.wait_answered(after=now())
         figures = client.history().all_figures(Stretch(start, now()))
@@ -46,7 +46,7 @@ def test_uninstalling_with_live_vips_leaves_nothing(installed: Installation) -> 
 
 def test_uninstalling_with_a_dead_operator_leaves_nothing(installed: Installation) -> None:
     installed.install()
-    installed.cluster.until(lambda: agents_ready(installed.cluster) == len(NODES), "every node pod has reported", 90)
+    installed.wait_agents()
     vip = Vip("orphan", "10.88.0.242")
     installed.apply(vip.manifest())
     installed.wait_ready(vip.name)
