@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from havip.provider import Capabilities, Failover
+from havip.provider import Capabilities, Change, Credentials, Failover, Plan, Wanted
+
+
+class NoCloud:
+    """The connection to no cloud."""
+
+    def observe(self, desired: None) -> None:
+        return desired
+
+    def apply(self, change: Change) -> None:
+        raise AssertionError(f"plain layer 2 has nothing to change: {change}")
+
+    def close(self) -> None:
+        """There is nothing to let go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +28,16 @@ class NoProvider:
     """`spec.provider: None` of a HAVipClass."""
 
     name: str = "None"
-    capabilities: Capabilities = field(default_factory=lambda: Capabilities(Failover.FOLLOWS))
+    capabilities: Capabilities = field(default_factory=lambda: Capabilities(Failover.BY_ANNOUNCEMENT, called=False))
+
+    def connect(self, wanted: Wanted, credentials: Credentials) -> NoCloud:  # noqa: ARG002 - as the contract has it
+        return NoCloud()
+
+    def adjust(self, wanted: Wanted) -> None:
+        """Nothing is wanted of no cloud."""
+
+    def plan(self, desired: None, observed: None) -> Plan:  # noqa: ARG002 - as the contract has it
+        return Plan()
 
 
 provider = NoProvider()

@@ -27,7 +27,7 @@ def test_none_is_installed_and_needs_no_call_at_failover():
     provider = find("None")
     assert isinstance(provider, Provider)
     assert provider.name in names()
-    assert provider.capabilities.failover is Failover.FOLLOWS
+    assert provider.capabilities.failover is Failover.BY_ANNOUNCEMENT
 
 
 def test_an_unknown_provider_is_refused_with_the_names_there_are():

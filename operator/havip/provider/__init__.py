@@ -3,7 +3,36 @@
 Nothing here knows a cloud, and nothing here imports one before a class asks for it.
 """
 
-from havip.provider.contract import Capabilities, Failover, Provider
+from havip.provider.change import Change, Finding, Holder, Plan
+from havip.provider.contract import Capabilities, Cloud, Failover, Provider
 from havip.provider.discovery import GROUP, NoSuchProvider, ProviderBroken, find, names
+from havip.provider.failures import CloudFailed, Conflict, Forbidden, Invalid, NotFound, Throttled, Unavailable
+from havip.provider.wanted import CloudNode, Credentials, Owner, Wanted, WantedVip
 
-__all__ = ["GROUP", "Capabilities", "Failover", "NoSuchProvider", "Provider", "ProviderBroken", "find", "names"]
+__all__ = [
+    "GROUP",
+    "Capabilities",
+    "Change",
+    "Cloud",
+    "CloudFailed",
+    "CloudNode",
+    "Conflict",
+    "Credentials",
+    "Failover",
+    "Finding",
+    "Forbidden",
+    "Holder",
+    "Invalid",
+    "NoSuchProvider",
+    "NotFound",
+    "Owner",
+    "Plan",
+    "Provider",
+    "ProviderBroken",
+    "Throttled",
+    "Unavailable",
+    "Wanted",
+    "WantedVip",
+    "find",
+    "names",
+]

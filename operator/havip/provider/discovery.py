@@ -7,6 +7,7 @@ the answer says what to install.
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from havip.model.refusal import shown
 from havip.provider.contract import Provider
@@ -28,7 +29,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
 
 
-def find(name: str) -> Provider:
+def find(name: str) -> Provider[Any, Any]:
     """The provider of this name. Raises `NoSuchProvider` or `ProviderBroken`, which say what to do."""
     found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
     if not found:
