@@ -77,27 +77,48 @@ def _all_known(installation: Installation, vip: Vip) -> bool:
     return sum(node["state"] in ("Active", "Standby") for node in nodes) == len(NODES)
 
 
-@measures(
-    _row("apply", "kubectl apply of a further HAVip -> client answered through haproxy", "ms", 1500),
-    _switch_row("pod_delete", "node pod of the active node deleted: outage of ICMP and of new TCP handshakes"),
-    _row("pod_delete_open", "pod delete: connections that were open at that moment and ended", "number", 2, of="max"),
-    _switch_row("roll", "DaemonSet roll over three nodes: outage of ICMP and of new TCP handshakes"),
-    _row("api_away", "API server away: outage", "ms", 0, of="max"),
-    _row("operator_away", "operator away: outage", "ms", 0, of="max"),
-)
-def on_the_cluster(effort: Effort) -> Values:
-    found: dict[str, list[float]] = {}
+@contextmanager
+def _measured_vip() -> Iterator[tuple[Installation, Vip]]:
+    """Installed, with one settled VIP."""
     with _installed() as installation:
-        found["apply"] = _apply_times(installation, effort)
         vip = Vip("measured", "10.88.0.254", preferred=NODES)
         installation.apply(vip.manifest())
         installation.wait_settled(vip.name)
-        for figures in _pod_deletes(installation, vip, effort):
-            found.setdefault("pod_delete", []).append(_outage(figures))
-            found.setdefault("pod_delete_open", []).append(_opened(figures))
-        found["roll"] = [_outage(one) for one in _rolls(installation, vip, effort)]
-        found["api_away"] = [_away_api(installation, vip, effort)]
-        found["operator_away"] = [_away_operator(installation, vip, effort)]
+        yield installation, vip
+
+
+@measures(_row("apply", "kubectl apply of a further HAVip -> client answered through haproxy", "ms", 1500))
+def applies(effort: Effort) -> Values:
+    with _installed() as installation:
+        return {"apply": _apply_times(installation, effort)}
+
+
+@measures(
+    _switch_row("pod_delete", "node pod of the active node deleted: outage of ICMP and of new TCP handshakes"),
+    _row("pod_delete_open", "pod delete: connections that were open at that moment and ended", "number", 2, of="max"),
+)
+def pod_deletes(effort: Effort) -> Values:
+    with _measured_vip() as (installation, vip):
+        found = list(_pod_deletes(installation, vip, effort))
+    return {"pod_delete": [_outage(one) for one in found], "pod_delete_open": [_opened(one) for one in found]}
+
+
+@measures(_switch_row("roll", "DaemonSet roll over three nodes: outage of ICMP and of new TCP handshakes"))
+def rolls(effort: Effort) -> Values:
+    with _measured_vip() as (installation, vip):
+        return {"roll": [_outage(one) for one in _rolls(installation, vip, effort)]}
+
+
+@measures(
+    _row("api_away", "API server away: outage", "ms", 0, of="max"),
+    _row("operator_away", "operator away: outage", "ms", 0, of="max"),
+)
+def aways(effort: Effort) -> Values:
+    found: dict[str, list[float]] = {}
+    with _measured_vip() as (installation, vip):
+        for _ in range(max(1, effort.runs // 5)):  # each is a minute of nothing happening
+            found.setdefault("api_away", []).append(_away_api(installation, vip, effort))
+            found.setdefault("operator_away", []).append(_away_operator(installation, vip, effort))
     return found
 
 
@@ -133,7 +154,7 @@ def _pod_deletes(installation: Installation, vip: Vip, effort: Effort) -> Iterat
 
 
 def _rolls(installation: Installation, vip: Vip, effort: Effort) -> Iterator[list[Figures]]:
-    for number in range(max(1, effort.runs // 4)):  # a roll takes a minute and holds three switches
+    for number in range(effort.runs):
         _settle(installation, vip)
         with client_of(installation.cluster, streams=_streams(vip.address)) as client:
             start = client.wait_answered()
