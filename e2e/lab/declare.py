@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from havip.model.election import Instance, Peer, Timing
 from havip.model.keys import Key
 from havip.model.node import Assignment, Frontend, InterfaceChoice, InterfaceSource, NodeSpec
-from havip.model.priority import BASES
+from havip.model.priority import bases_for
 from havip.model.states import Failback, Protocol
 
 NAMESPACE = "lab"
@@ -81,8 +81,8 @@ def node_specs(
     assigned: dict[str, list[Assignment]] = {member.name: [] for member in members}
     for vip in sorted(vips, key=lambda vip: vip.key):
         ranked = ranking(vip, members)
-        for rank, member in enumerate(ranked):
-            assigned[member.name].append(_assignment(vip, member, ranked, BASES[rank]))
+        for member, base in zip(ranked, bases_for(len(ranked)), strict=True):
+            assigned[member.name].append(_assignment(vip, member, ranked, base))
     interface = InterfaceChoice(InterfaceSource.NAME, "eth0")
     return {
         member.name: NodeSpec(

@@ -33,7 +33,7 @@ from havip.model.address import Address
 from havip.model.election import Timing
 from havip.model.keys import Key
 from havip.model.pool import HealthCheck, Pool, RealServer
-from havip.model.priority import BASES, BONUS
+from havip.model.priority import BONUS, bases_for
 from havip.model.states import Algorithm, Engine, Failback
 
 DEFAULT_CLASS = "lab"
@@ -267,7 +267,7 @@ class Lab:
     def settled(self, vip: Vip, *, on: Node | None = None, seconds: float = 20.0) -> Node:
         """Wait until one node (that one) is active and, where anybody listens, advertises what it ends up with."""
         ranked = ranking(vip, [node.member for node in self.members])
-        bases = {member.name: base for member, base in zip(ranked, BASES, strict=False)}
+        bases = {member.name: base for member, base in zip(ranked, bases_for(len(ranked)), strict=True)}
         deadline = time.monotonic() + seconds
         while True:
             node = self.active(vip, seconds=seconds)

@@ -47,7 +47,7 @@ def test_a_fresh_vip_starts_everywhere_at_once_with_all_peers():
     cluster.reconcile()
     assert peers(cluster) == {"n1": {"n2", "n3"}, "n2": {"n1", "n3"}, "n3": {"n1", "n2"}}
     assert all(one.eligible for one in instances(cluster).values())
-    assert sorted(one.priority for one in instances(cluster).values()) == [189, 199, 209]
+    assert sorted(one.priority for one in instances(cluster).values()) == [169, 199, 209]
 
 
 def test_a_node_that_joins_is_held_until_the_others_know_it():
@@ -105,7 +105,7 @@ def test_a_new_order_is_published_from_the_top():
     assert max(one.priority for one in ranks.values()) < 209, "nobody moved up: that would be a write for nothing"
     prefer(cluster, *sorted(ranks, key=lambda node: -ranks[node].priority))
     cluster.settle()
-    assert sorted(one.priority for one in instances(cluster).values()) == [189, 199, 209]
+    assert sorted(one.priority for one in instances(cluster).values()) == [169, 199, 209]
 
 
 def test_a_node_that_leaves_hands_over_then_loses_its_instance_then_is_forgotten():

@@ -17,18 +17,36 @@ def leftovers(installation: Installation) -> list[str]:
     return found
 
 
+def running_images(installation: Installation) -> set[str]:
+    """What the containers of the node pods run now."""
+    pods = installation.cluster.get(
+        "pods", f"--namespace={NAMESPACE}", "--selector=app.kubernetes.io/name=havip-node"
+    )["items"]  # fmt: skip
+    return {
+        one["image"].rpartition(":")[2]
+        for pod in pods
+        for one in (*pod["spec"]["initContainers"], *pod["spec"]["containers"])
+    }
+
+
 def test_a_new_image_rolls_over_the_nodes_without_loss(installation: Installation, vip: Vip) -> None:
     cluster = installation.cluster
+    upgrade = []
+    for name in ("node", "haproxy"):
+        image = installation.images[name]
+        cluster.tag_image(image.reference, f"{image.repository}:next")
+        upgrade += ["--set-string", f"image.{name}.tag=next"]
     with client_of(cluster, vip.address) as client:
         client.wait_answered()
         start = now()
-        installation.upgrade("--set-string", "node.podAnnotations.rolled=yes")
+        installation.upgrade(*upgrade)
         cluster.kubectl("rollout", "status", "daemonset/havip-node-edge", f"--namespace={NAMESPACE}", "--timeout=180s")
         installation.wait_agents()
         installation.wait_ready(vip.name)
         client.wait_answered(after=now())
         figures = client.history().all_figures(Stretch(start, now()))
     print("\n".join(map(str, figures)))
+    assert running_images(installation) == {"next"}
     assert max(one.outage_ms for one in figures) < 300
 
 
