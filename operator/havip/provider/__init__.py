@@ -3,11 +3,12 @@
 Nothing here knows a cloud, and nothing here imports one before a class asks for it.
 """
 
+from havip.model.cloud import CloudNode, Owner, Wanted, WantedVip
 from havip.provider.change import Change, Finding, Holder, Plan
 from havip.provider.contract import Capabilities, Cloud, Failover, Provider
+from havip.provider.credentials import Credentials
 from havip.provider.discovery import GROUP, NoSuchProvider, ProviderBroken, find, names
 from havip.provider.failures import CloudFailed, Conflict, Forbidden, Invalid, NotFound, Throttled, Unavailable
-from havip.provider.wanted import CloudNode, Credentials, Owner, Wanted, WantedVip
 
 __all__ = [
     "GROUP",

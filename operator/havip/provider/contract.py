@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar, runtime_checkable
 
+from havip.model.cloud import Wanted
 from havip.provider.change import Change, Plan
-from havip.provider.wanted import Credentials, Wanted
+from havip.provider.credentials import Credentials
 
 D = TypeVar("D")  # desired
 O = TypeVar("O")  # noqa: E741 - observed, beside D

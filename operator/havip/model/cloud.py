@@ -5,37 +5,11 @@ A class is the unit: its VIPs share load balancers and network interfaces, and w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from havip.api.schema import Model
 from havip.model.address import Address
 from havip.model.keys import Key
-
-
-class Credentials:
-    """The values of a class's Secret by key, or nothing (the environment then has them). Never shown, never printed."""
-
-    __slots__ = ("_values", "digest")
-
-    def __init__(self, values: Mapping[str, str] | None = None) -> None:
-        self._values = dict(values or {})
-        text = "\0".join(f"{key}\0{value}" for key, value in sorted(self._values.items()))
-        self.digest = blake2b(text.encode(), digest_size=8, key=b"rotation").hexdigest()
-        """Another one after a rotation; says nothing about the values."""
-
-    def __bool__(self) -> bool:
-        return bool(self._values)
-
-    def __repr__(self) -> str:
-        return "Credentials(hidden)"
-
-    def keys(self) -> frozenset[str]:
-        return frozenset(self._values)
-
-    def get(self, key: str) -> str | None:
-        return self._values.get(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +58,7 @@ class Wanted:
     """
 
     owner: Owner
-    settings: Model | None = None
+    settings: object | None = None
     vips: tuple[WantedVip, ...] = ()
     nodes: tuple[CloudNode, ...] = ()
     kept: frozenset[Key] = field(default_factory=frozenset)
