@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 from e2e.bench.rows import Effort, Row, Values, at_most, measures
 from e2e.cluster.cluster import CHECKOUT, Cluster
@@ -156,15 +158,18 @@ def _pod_deletes(installation: Installation, vip: Vip, effort: Effort) -> Iterat
 def _rolls(installation: Installation, vip: Vip, effort: Effort) -> Iterator[list[Figures]]:
     for number in range(effort.runs):
         _settle(installation, vip)
+        mark = f"number-{number}-of-{os.getpid()}"
         with client_of(installation.cluster, streams=_streams(vip.address)) as client:
             start = client.wait_answered()
-            installation.upgrade("--set-string", f"node.podAnnotations.roll=number-{number}-of-{os.getpid()}")
-            installation.cluster.kubectl(
-                "rollout", "status", "daemonset/havip-node-edge", f"--namespace={NAMESPACE}", "--timeout=240s"
-            )
+            installation.upgrade("--set-string", f"node.podAnnotations.roll={mark}")
+            installation.wait_rolled(partial(_is_marked, mark))
             _settle(installation, vip)
             client.wait_answered(after=now())
             yield client.history().all_figures(Stretch(start, now()))
+
+
+def _is_marked(mark: str, pod: dict[str, Any]) -> bool:
+    return bool(pod["metadata"]["annotations"].get("roll") == mark)
 
 
 def _away_api(installation: Installation, vip: Vip, effort: Effort) -> float:

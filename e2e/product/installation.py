@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -171,6 +171,25 @@ class Installation:
 
         self.cluster.until(reported, "every node pod has reported", seconds)
 
+    def node_pods(self) -> list[dict[str, Any]]:
+        """The node pods as they are now."""
+        found: list[dict[str, Any]] = self.cluster.get(
+            "pods", f"--namespace={NAMESPACE}", "--selector=app.kubernetes.io/name=havip-node"
+        )["items"]
+        return found
+
+    def wait_rolled(self, is_new: Callable[[dict[str, Any]], bool], *, seconds: float = 240) -> None:
+        """Back when every node has a new pod that is ready.
+
+        `kubectl rollout status` would not do: right after `helm upgrade` the DaemonSet is still the old one, and done.
+        """
+
+        def rolled() -> bool:
+            pods = self.node_pods()
+            return len(pods) == len(self.cluster.nodes) and all(is_new(pod) and _is_ready(pod) for pod in pods)
+
+        self.cluster.until(rolled, "every node has a new pod that is ready", seconds)
+
     def wait_active(self, name: str, *nodes: str, seconds: float = 60) -> str:
         """Back when one of these nodes (default: any) is the active one in status; returns it."""
 
@@ -247,6 +266,11 @@ class Installation:
         status = found.get("status", {})
         ready = self.condition(name, "Ready")
         return ready.get("status") == "True" and status.get("observedGeneration") == found["metadata"]["generation"]
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def _kubeconfig(url: str, folder: Path, token: str) -> dict[str, Any]:
