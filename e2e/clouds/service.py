@@ -164,6 +164,7 @@ def _server(service: Service, address: str, port: int) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 60
+        disable_nagle_algorithm = True  # head and body go out apart; the second would wait 40 ms for the first's ACK
 
         def setup(self) -> None:
             super().setup()
