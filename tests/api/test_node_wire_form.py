@@ -11,8 +11,8 @@ import pytest
 
 from havip.api.structural import structural
 from havip.api.v1alpha1 import HAVipNode
-from havip.model.address import parse_address
-from havip.model.election import Instance, Peer, Timing
+from havip.model.address import parse_address, parse_network
+from havip.model.election import Instance, Peer, Probe, Timing
 from havip.model.keys import Key
 from havip.model.node import (
     Assignment,
@@ -50,6 +50,7 @@ SPEC = NodeSpec(
                 failback_delay_seconds=60,
                 announce=4,
                 tracked=True,
+                probe=Probe(59_999, (parse_network("168.63.129.16/32"),), 5000, 2, overlap_flows_ms=10_000),
             ),
             (Frontend("http", 80, Protocol.TCP, WEB),),
         ),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from havip.keeper.keepalived.render import Rendered
-from havip.model.election import Election, Instance, Peer, Timing
+from havip.model.election import Election, Instance, Peer, Probe, Timing
 from havip.model.keys import Key
 
 TIMING = Timing(advert_interval_ms=100, missed_adverts=3, settle_seconds=30)
@@ -26,6 +26,20 @@ def an_instance(**wanted: Any) -> Instance:
         **wanted,
     }
     return Instance(**values)
+
+
+def a_probe(**wanted: Any) -> Probe:
+    """Asked on 59999 as by Azure, and handed over with an overlap; every field can be another."""
+    sources = wanted.pop("sources", ("168.63.129.16/32",))
+    values: dict[str, Any] = {
+        "port": 59_999,
+        "interval_ms": 5000,
+        "threshold": 1,
+        "overlap_flows_ms": 10_000,
+        "sources": tuple(map(ip_network, sources)),
+        **wanted,
+    }
+    return Probe(**values)
 
 
 def rendered(instance: Instance | None = None, *, timing: Timing = TIMING, interface: str = "eth0") -> Rendered:

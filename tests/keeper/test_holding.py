@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 
 import pytest
-from tests.keeper.made import an_instance, rendered
+from tests.keeper.made import a_probe, an_instance, rendered
 
 from havip.keeper.adverts import Adverts
+from havip.keeper.draining import Draining
 from havip.keeper.holding import Holding
 from havip.keeper.keepalived.dump import Running
 from havip.keeper.keepalived.notify import Notification, Vrrp
 from havip.keeper.keepalived.render import Paths
 from havip.keeper.netlink import FOREVER, AddressEvent, KernelAddress
 from havip.keeper.nftables.rules import Watched
+from havip.keeper.probing import Answer
 from havip.keeper.vip import Vip
+from havip.model.address import Address
+from havip.model.election import Instance
 from havip.model.states import State
 
 INDEX, NAME = next((index, name) for index, name in socket.if_nameindex() if name == "lo")
@@ -31,9 +36,10 @@ def known(valid: int = FOREVER, *, interface: int = INDEX) -> KernelAddress:
 
 
 class FakeNetlink:
-    """The kernel's addresses as a list."""
+    """The kernel's addresses as a list. `order` is what was done, in words."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: list[str]) -> None:
+        self.order = order
         self.here: list[KernelAddress] = []
         self.renewed: list[tuple[KernelAddress, int, int]] = []
         self.removed: list[KernelAddress] = []
@@ -47,8 +53,13 @@ class FakeNetlink:
     def renew(self, lifetimes: Iterable[tuple[KernelAddress, int, int]]) -> None:
         self.renewed += lifetimes
 
+    def add(self, lifetimes: Iterable[tuple[KernelAddress, int, int]]) -> None:
+        self.order += [f"copy of {copy.address} for {valid} s" for copy, _preferred, valid in lifetimes]
+
     def remove(self, addresses: Iterable[KernelAddress]) -> None:
-        self.removed += addresses
+        gone = list(addresses)
+        self.removed += gone
+        self.order += [f"{known.address} removed" for known in gone]
 
 
 class FakeFilter:
@@ -67,23 +78,41 @@ class FakeFilter:
         return self.heard_at
 
 
+class FakeProbing:
+    """What is answered, as it was shown last; `said` is every showing."""
+
+    def __init__(self, order: list[str]) -> None:
+        self.order = order
+        self.answers: dict[str, bool] = {}
+        self.own: frozenset[Address] = frozenset()
+
+    def show(self, _class_name: str, _interface: int, answers: tuple[Answer, ...], own: frozenset[Address]) -> None:
+        before, self.own = self.answers, own
+        self.answers = {str(one.instance.havip): one.answering for one in answers}
+        if before != self.answers:
+            self.order.append(f"answers {self.answers}")
+
+
 class Bench:
     """A Holding with one VIP."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, instance: Instance | None = None) -> None:
         paths = Paths(PurePosixPath(folder))
         for inner in (paths.tracks, paths.temporary):
             Path(inner).mkdir()
-        self.netlink, self.filter, self.changes = FakeNetlink(), FakeFilter(), 0
+        self.order: list[str] = []
+        self.netlink, self.filter, self.changes = FakeNetlink(self.order), FakeFilter(), 0
+        self.probing = FakeProbing(self.order)
         self.holding = Holding(
             paths,
             netlink=self.netlink,  # type: ignore[arg-type]  # the same methods over a list
             advert_filter=self.filter,  # type: ignore[arg-type]  # the same methods over a dict
+            probing=self.probing,  # type: ignore[arg-type]  # the same method without a kernel
             handover_seconds=1.0,
             changed=self._changed,
         )
         self.holding.use_interface(NAME, INDEX)
-        self.vip = Vip(rendered(an_instance()))
+        self.vip = Vip(rendered(instance or an_instance()))
         self.filter.adverts.watch((Watched.of(self.vip.instance),))
         self.holding.put({self.vip.name: self.vip})
         self.holding.started([self.vip.name])
@@ -361,5 +390,216 @@ def test_a_track_file_that_keepalived_did_not_read_is_written_again(on_bench: On
         bench.holding.hear_dump({bench.vip.name: Running(Vrrp.MASTER, 209, 209)}, time.monotonic())
         assert bench.track.stat().st_ino != before
         assert bench.track.read_text("ascii") == "45\n"
+
+    on_bench(work)
+
+
+# Handing over where a load balancer asks
+
+WITH_OVERLAP = an_instance(probe=a_probe(interval_ms=100, threshold=1, overlap_flows_ms=100))
+"""Both answer for 200 ms, then 300 ms until the copy goes."""
+
+
+def in_order(tmp_path: Path, work: Callable[[Bench], Awaitable[None]], instance: Instance = WITH_OVERLAP) -> None:
+    async def inside() -> None:
+        bench = Bench(tmp_path, instance)
+        bench.become_active()
+        bench.be_long_active()
+        bench.holding.look_at([bench.vip])
+        bench.order.clear()
+        await work(bench)
+
+    asyncio.run(inside())
+
+
+def switch(bench: Bench) -> None:
+    """The user's order has changed."""
+    bench.vip.switch_until = time.monotonic() + 5
+    bench.holding.look_at([bench.vip])
+
+
+def peer_takes_over(bench: Bench) -> None:
+    bench.kernel_says(there=False)
+    bench.keepalived_says(Vrrp.BACKUP)
+
+
+def reported(bench: Bench) -> tuple[State, str]:
+    (one,) = bench.holding.reports()
+    return one.state, one.reason
+
+
+def test_a_planned_switch_copies_first_and_both_answer_before_the_old_one_drains(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        tracks_at_copy: list[str] = []
+        add = bench.netlink.add
+
+        def adding(lifetimes: Iterable[tuple[KernelAddress, int, int]]) -> None:
+            tracks_at_copy.append(bench.track.read_text("ascii"))
+            add(lifetimes)
+
+        bench.netlink.add = adding  # type: ignore[method-assign]  # looks at the track file meanwhile
+        switch(bench)
+        assert tracks_at_copy == ["45\n"]
+        assert bench.track.read_text("ascii") == "0\n"
+        assert bench.order == ["copy of 10.88.0.200 for 7 s"]
+        assert reported(bench)[0] is State.ACTIVE
+        peer_takes_over(bench)
+        assert reported(bench) == (State.DRAINING, "Overlapping")
+        assert bench.probing.answers == {"shop/web": True}
+        await asyncio.sleep(0.25)
+        assert reported(bench) == (State.DRAINING, "FlowsEnding")
+        assert bench.probing.answers == {"shop/web": False}
+        await asyncio.sleep(0.35)
+        assert reported(bench)[0] is State.STANDBY
+        assert bench.probing.answers == {"shop/web": True}
+        assert bench.order[1:] == [
+            "answers {'shop/web': False}",
+            "10.88.0.200 removed",
+            "answers {'shop/web': True}",
+        ]
+
+    in_order(tmp_path, work)
+
+
+def test_a_failover_does_not_overlap(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        peer_takes_over(bench)
+        assert bench.order == []
+        assert reported(bench)[0] is State.STANDBY
+
+    in_order(tmp_path, work)
+
+
+def test_a_switch_without_overlap_moves_at_once(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        switch(bench)
+        peer_takes_over(bench)
+        assert bench.order == []
+        assert reported(bench)[0] is State.STANDBY
+
+    in_order(tmp_path, work, an_instance(probe=a_probe(overlap_flows_ms=None)))
+
+
+def test_a_switch_that_nobody_takes_leaves_no_copy(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        switch(bench)
+        bench.vip.switch_until = 0.0
+        bench.holding.look_at([bench.vip])
+        assert bench.order == ["copy of 10.88.0.200 for 7 s", "10.88.0.200 removed"]
+        assert reported(bench)[0] is State.ACTIVE
+
+    in_order(tmp_path, work)
+
+
+def test_a_fault_during_a_switch_is_no_overlap(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        switch(bench)
+        bench.holding.keepalived_died()
+        assert bench.order == ["copy of 10.88.0.200 for 7 s", "10.88.0.200 removed", "10.88.0.200 removed"]
+        assert reported(bench)[0] is State.FAULT
+
+    in_order(tmp_path, work)
+
+
+def test_a_node_whose_haproxy_is_ill_hands_over_without_overlap(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        bench.holding.track_healthy = False
+        switch(bench)
+        assert bench.order == []
+
+    in_order(tmp_path, work, replace(WITH_OVERLAP, tracked=True))
+
+
+def test_a_haproxy_that_fails_while_both_answer_is_withdrawn_at_once(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        switch(bench)
+        peer_takes_over(bench)
+        bench.holding.track_healthy = False
+        bench.holding.tick(frozen=False)
+        assert reported(bench) == (State.DRAINING, "FlowsEnding")
+
+    in_order(tmp_path, work, replace(WITH_OVERLAP, tracked=True))
+
+
+def test_a_draining_node_that_is_active_again_cleans_up(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        switch(bench)
+        peer_takes_over(bench)
+        await asyncio.sleep(0.25)
+        bench.kernel_says(there=True)
+        bench.keepalived_says(Vrrp.MASTER)
+        assert bench.order[-2:] == ["10.88.0.200 removed", "answers {'shop/web': True}"]
+        assert reported(bench)[0] is State.ACTIVE
+
+    in_order(tmp_path, work)
+
+
+def test_a_havip_taken_from_the_node_drains_and_is_reported_until_then(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        bench.vip.leaving = True
+        bench.holding.look_at([bench.vip])
+        peer_takes_over(bench)
+        bench.holding.put({})
+        assert reported(bench) == (State.DRAINING, "Overlapping")
+        assert bench.probing.answers == {"shop/web": True}
+        await asyncio.sleep(0.6)
+        assert bench.holding.reports() == ()
+        assert bench.probing.answers == {}
+        assert bench.order[-2:] == ["10.88.0.200 removed", "answers {}"]
+
+    in_order(tmp_path, work)
+
+
+def test_a_keeper_that_ends_waits_for_its_overlaps_within_its_grace(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        bench.holding.stop_within(0.3)
+        peer_takes_over(bench)
+        before = time.monotonic()
+        await bench.holding.drained()
+        assert 0.25 < time.monotonic() - before < 0.45
+        assert bench.order == [
+            "copy of 10.88.0.200 for 7 s",
+            "answers {'shop/web': False}",
+            "10.88.0.200 removed",
+            "answers {'shop/web': True}",
+        ]
+
+    in_order(tmp_path, work)
+
+
+def test_a_keeper_that_ends_without_a_peer_does_not_wait(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        bench.holding.stop_within(10)
+        before = time.monotonic()
+        await bench.holding.drained()
+        assert time.monotonic() - before < 0.2
+        assert bench.order == ["copy of 10.88.0.200 for 7 s", "10.88.0.200 removed"]
+
+    in_order(tmp_path, work)
+
+
+def test_only_a_copy_with_a_lifetime_is_one_of_a_keeper_before_us(tmp_path: Path) -> None:
+    async def inside() -> None:
+        bench = Bench(tmp_path, WITH_OVERLAP)
+        draining = Draining(bench.netlink)  # type: ignore[arg-type]  # the same methods over a list
+        there = [known(20), known(), known(20, interface=INDEX + 1)]
+        draining.remove_left_behind(there, [VIP])
+        assert bench.netlink.removed == [known(20)]
+        bench.netlink.removed.clear()
+        draining.copy_first(bench.vip, 5.0)
+        draining.remove_left_behind(there, [VIP])
+        assert bench.netlink.removed == []
+
+    asyncio.run(inside())
+
+
+def test_an_own_address_that_comes_and_goes_is_shown_to_the_probes(on_bench: OnBench) -> None:
+    def work(bench: Bench) -> None:
+        mine = KernelAddress(ip_address("10.88.0.31"), 24, INDEX, 0x80, 0, FOREVER)
+        others_vip = KernelAddress(ip_address("10.88.0.32"), 32, INDEX, 0x80, 0, FOREVER)
+        bench.holding.hear_kernel([AddressEvent(True, mine), AddressEvent(True, others_vip)])
+        assert bench.probing.own == {mine.address}
+        bench.holding.hear_kernel([AddressEvent(False, mine)])
+        assert bench.probing.own == frozenset()
 
     on_bench(work)

@@ -79,6 +79,12 @@ def test_a_changed_preference_is_an_order_to_the_node_that_is_not_the_best() -> 
     assert not is_switch(old, replace(old, priority=199))
 
 
+def test_without_a_bonus_a_lower_base_alone_is_the_order() -> None:
+    old = an_instance(preferred=("n1", "n2"), failback=Failback.IMMEDIATE)
+    assert is_switch(old, replace(old, priority=199))
+    assert not is_switch(replace(old, priority=199), old)
+
+
 def test_an_active_node_whose_haproxy_is_ill_is_outranked_by_every_healthy_candidate() -> None:
     ill = replace(ACTIVE, track_healthy=False)
     for mine, other in permutations(BASES, 2):

@@ -32,6 +32,16 @@ def test_active_takes_both_the_address_and_the_election() -> None:
     assert judge(MASTER, STANDING_BY, 10.0) == Verdict(State.ACTIVE, Reason.ELECTED)
 
 
+@pytest.mark.parametrize("vrrp", [Vrrp.BACKUP, Vrrp.FAULT, None])
+def test_one_that_handed_over_in_order_drains_whatever_the_election_makes_of_it(vrrp: Vrrp | None) -> None:
+    draining = replace(BACKUP, vrrp=vrrp, draining=Reason.OVERLAPPING)
+    assert judge(draining, STANDING_BY, 10.0) == Verdict(State.DRAINING, Reason.OVERLAPPING)
+
+
+def test_one_that_drains_and_is_active_again_is_active() -> None:
+    assert judge(replace(MASTER, draining=Reason.FLOWS_ENDING), STANDING_BY, 10.0).state is State.ACTIVE
+
+
 @pytest.mark.parametrize("contradiction", [replace(MASTER, present=0, missing=1), replace(BACKUP, present=1)])
 def test_a_contradiction_is_tolerated_for_a_moment_and_then_said(contradiction: Evidence) -> None:
     fresh = replace(contradiction, disagreeing_since=10.0)

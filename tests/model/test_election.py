@@ -96,6 +96,69 @@ def test_two_instances_that_share_a_virtual_router_id_or_an_address_keep_the_fir
     assert [item.havip for item in left_out] == ["shop/api", "shop/mail"]
 
 
+def a_probe(**over: Any) -> dict[str, Any]:
+    return {
+        "port": 59_999,
+        "sources": ["168.63.129.16/32"],
+        "intervalMilliseconds": 5000,
+        "threshold": 2,
+        **over,
+    }
+
+
+@pytest.mark.parametrize("probe", [a_probe(), a_probe(overlapFlowsMilliseconds=0)])
+def test_a_probe_survives_its_own_wire_form(probe: dict[str, Any]) -> None:
+    body = an_instance(probe=probe)
+    instance = Instance.from_json(body)
+    assert instance.to_json()["probe"] == probe
+    assert Instance.from_json(instance.to_json()) == instance
+
+
+def test_without_a_probe_nothing_is_said_of_one() -> None:
+    assert "probe" not in Instance.from_json(an_instance()).to_json()
+    assert Instance.from_json(an_instance(probe=None)).probe is None
+
+
+@pytest.mark.parametrize(
+    ("probe", "field"),
+    [
+        (a_probe(port=0), "probe.port"),
+        (a_probe(port=65_536), "probe.port"),
+        (a_probe(port="59999"), "probe.port"),
+        (a_probe(sources=[]), "probe.sources"),
+        (a_probe(sources=["168.63.129.16"]), "probe.sources[0]"),
+        (a_probe(sources=["10.0.0.1/8"]), "probe.sources[0]"),
+        (a_probe(sources=["10.0.0.0/8 } accept; {"]), "probe.sources[0]"),
+        (a_probe(sources=["168.63.129.16/32", "fe80::/10"]), "probe.sources[1]"),
+        (a_probe(sources=["168.63.129.16/32"] * 9), "probe.sources"),
+        (a_probe(intervalMilliseconds=99), "probe.intervalMilliseconds"),
+        (a_probe(intervalMilliseconds=60_001), "probe.intervalMilliseconds"),
+        (a_probe(threshold=0), "probe.threshold"),
+        (a_probe(threshold=11), "probe.threshold"),
+        (a_probe(overlapFlowsMilliseconds=-1), "probe.overlapFlowsMilliseconds"),
+        (a_probe(overlapFlowsMilliseconds=600_001), "probe.overlapFlowsMilliseconds"),
+        (a_probe(overlapFlowsMilliseconds=True), "probe.overlapFlowsMilliseconds"),
+        (a_probe(rule="accept"), "probe.rule"),
+        (59_999, "probe"),
+    ],
+)
+def test_a_probe_that_is_not_understood_is_refused_by_field(probe: object, field: str) -> None:
+    _election, left_out = read_election(a_document(an_instance(probe=probe)))
+    assert [item.field for item in left_out] == [f"instances[0].{field}"]
+
+
+def test_two_instances_are_not_probed_on_one_port() -> None:
+    other = an_instance(havip="shop/api", virtualRouterId=52, addresses=["10.88.0.201"], probe=a_probe())
+    election, left_out = read_election(a_document(an_instance(probe=a_probe()), other))
+    assert [str(instance.havip) for instance in election.instances] == ["shop/web"]
+    assert [(item.havip, item.field) for item in left_out] == [("shop/api", "instances[1].probe.port")]
+
+
+def test_the_sources_of_an_ipv6_address_are_ipv6_networks() -> None:
+    six = an_instance(addresses=["fd00::200"], sourceAddress="fd00::11", peers=[], probe=a_probe(sources=["fe80::/10"]))
+    assert read_election(a_document(six))[1] == ()
+
+
 @pytest.mark.parametrize(
     ("over", "field"),
     [

@@ -1,7 +1,8 @@
 """The keeper's process: one thread, one loop; wires the parts and owns their lives.
 
 Environment: HAVIP_RUN (root of the pod's folders), HAVIP_NODE (for logs), HAVIP_HANDOVER_SECONDS (1),
-KEEPALIVED (program). SIGTERM hands every VIP over, stops keepalived, removes our table and ends with 0.
+HAVIP_GRACE_SECONDS (24: how much of the pod's grace period may go by until the last overlap has ended), KEEPALIVED
+(program). SIGTERM hands every VIP over, stops keepalived, removes our tables and ends with 0.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from havip.keeper.keepalived.render import Paths
 from havip.keeper.netlink import Events, Netlink
 from havip.keeper.nftables.library import Nftables, NftablesError
 from havip.keeper.nftables.reading import Reading
+from havip.keeper.probing import Probing
 from havip.keeper.reporting import Reporter
 from havip.keeper.track import Track
+from havip.model.election import INSTANCES
 from havip.model.paths import DEFAULT_ROOT, Folders
 from havip.model.refusal import Refused
 from havip.model.report import KeeperReport
@@ -44,7 +47,8 @@ _log = logging.getLogger("havip.keeper")
 class Keeper:
     """All parts of one keeper."""
 
-    def __init__(self, folders: Folders, program: str, handover_seconds: float) -> None:
+    def __init__(self, folders: Folders, program: str, handover_seconds: float, grace_seconds: float) -> None:
+        self._grace_seconds = grace_seconds
         paths = Paths(folders.keeper)
         _make_folders(folders, paths)
         environment = {"PATH": os.environ.get("PATH", ""), "TMPDIR": str(paths.temporary), "LC_ALL": "C"}
@@ -52,7 +56,9 @@ class Keeper:
         self._children = Children()
         self._netlink = Netlink()
         self._events = Events()
-        self._filter = AdvertFilter(Nftables(), Reading())
+        nftables = Nftables()
+        self._filter = AdvertFilter(nftables, Reading())
+        self._probing = Probing(nftables, Reading(), self._netlink)
         self._fifo = NotifyFifo(Path(paths.fifo))
         self._document = DocumentFile(Path(folders.election_document))
         self._folder = FolderWatch(Path(folders.election))
@@ -62,6 +68,7 @@ class Keeper:
             paths,
             netlink=self._netlink,
             advert_filter=self._filter,
+            probing=self._probing,
             handover_seconds=handover_seconds,
             changed=self._changed,
         )
@@ -107,11 +114,12 @@ class Keeper:
         applying, ticking = tasks
         applying.cancel()
         _log.info("handing over")
-        await self._applier.hand_over_everything()
+        await self._applier.hand_over_everything(self._grace_seconds)
         await self._applier.daemon.stop()
         ticking.cancel()
         self._holding.keepalived_died()
         self._filter.remove()
+        self._probing.remove()
         self._publish()
         await self._reporter.close()
 
@@ -155,6 +163,8 @@ class Keeper:
             self._ticks += 1
             if self._ticks % 4 == 0:
                 self._look_at_document()
+                if self._probing.watch():
+                    self._changed()
             await self._resync()
 
     def _judge_frozen(self, *, frozen: bool) -> None:
@@ -196,14 +206,15 @@ class Keeper:
         self._publishing = False
         report = KeeperReport(
             applied_generation=self._applier.generation,
-            error=self._applier.document_error or self._applier.error or self._filter.trouble,
+            error=self._applier.document_error
+            or self._applier.error
+            or self._filter.trouble
+            or self._probing.trouble[:1000],
             keepalived_version=self._version,
             keepalived_running=self._applier.daemon.running,
             track_healthy=self._track.healthy,
-            instances=tuple(
-                vip.report() for vip in sorted(self._holding.vips.values(), key=lambda vip: vip.instance.havip)
-            ),
-            left_out=self._applier.left_out,
+            instances=self._holding.reports()[:INSTANCES],
+            left_out=(*self._applier.left_out, *self._probing.left_out)[:INSTANCES],
         )
         self._reporter.publish(report)
 
@@ -236,8 +247,8 @@ def missing_capabilities() -> list[str]:
     return []
 
 
-async def _run(folders: Folders, program: str, handover_seconds: float) -> None:
-    await Keeper(folders, program, handover_seconds).run()
+async def _run(folders: Folders, program: str, handover_seconds: float, grace_seconds: float) -> None:
+    await Keeper(folders, program, handover_seconds, grace_seconds).run()
 
 
 def main() -> int:
@@ -253,7 +264,8 @@ def main() -> int:
     folders = Folders(PurePosixPath(os.environ.get("HAVIP_RUN", str(DEFAULT_ROOT))))
     try:
         seconds = float(os.environ.get("HAVIP_HANDOVER_SECONDS", "1"))
-        asyncio.run(_run(folders, os.environ.get("KEEPALIVED", "keepalived"), seconds))
+        grace = float(os.environ.get("HAVIP_GRACE_SECONDS", "24"))
+        asyncio.run(_run(folders, os.environ.get("KEEPALIVED", "keepalived"), seconds, grace))
     except (Refused, NftablesError, ValueError, OSError) as error:
         _log.error("%s", error)
         return 1

@@ -150,6 +150,7 @@ class Applier:
             index = socket.if_nametoindex(election.interface)
         except OSError:
             raise NotApplied(f"interface {election.interface} is not on this node") from None
+        self._holding.class_name = election.class_name
         self._holding.use_interface(election.interface, index)
         try:
             self._netlink.shorten_neighbour_queue(index, NEIGHBOUR_QUEUE_BYTES)
@@ -167,11 +168,11 @@ class Applier:
         limit = handover.limit_seconds(vip.rendered.timing, self._holding.handover_seconds)
         return handover.pending(vip.wish(stopping=self._holding.stopping, now=now), limit, now)
 
-    async def hand_over_everything(self) -> None:
-        """SIGTERM: every VIP goes to a peer while it still answers here."""
-        self._holding.stopping = True
-        self._holding.look_at(self._holding.vips.values())
+    async def hand_over_everything(self, grace_seconds: float) -> None:
+        """SIGTERM: every VIP goes to a peer while it still answers here. An overlap ends within the grace period."""
+        self._holding.stop_within(grace_seconds)
         await self._handed_over(tuple(self._holding.vips))
+        await self._holding.drained()
 
     async def _put(self, items: tuple[Rendered, ...], election: Election) -> tuple[LeftOut, ...]:
         """Makes keepalived run these. Returns what it refuses of them; raises `NotApplied`."""

@@ -13,6 +13,7 @@ from havip.keeper.nftables import rules
 from havip.keeper.nftables.library import Nftables, NftablesError
 from havip.keeper.nftables.reading import ReadError, Reading
 from havip.keeper.nftables.rules import Watched
+from havip.keeper.nftables.table import OwnedTable
 
 _log = logging.getLogger(__name__)
 
@@ -21,9 +22,8 @@ class AdvertFilter:
     """One table of one class. `trouble` = why it is not in force; empty = it is."""
 
     def __init__(self, nftables: Nftables, reading: Reading) -> None:
-        self._nftables = nftables
+        self._owned = OwnedTable(nftables)
         self._reading = reading
-        self._owned = True
         self._table = ""
         self._watched: tuple[Watched, ...] | None = None
         self.adverts = Adverts()
@@ -38,27 +38,15 @@ class AdvertFilter:
         if self._table and self._table != name:
             self.remove()
         try:
-            self._run_owned(name, watched)
+            self._put(name, watched)
         except NftablesError as error:
             self._complain(f"nftables: {error}")
             return
         self._table, self._watched, self.trouble = name, watched, ""
         self.adverts.watch(watched)
 
-    def _run_owned(self, name: str, watched: tuple[Watched, ...]) -> None:
-        try:
-            self._nftables.run(rules.table(name, watched, owned=self._owned))
-        except NftablesError:
-            if not self._owned:
-                raise
-            # One of that name without an owner, or a kernel before 5.12, which knows none; then the table stays
-            # if we are killed, and drops strangers only.
-            self._nftables.run(rules.remove(name, owned=False))
-            try:
-                self._nftables.run(rules.table(name, watched, owned=True))
-            except NftablesError:
-                self._nftables.run(rules.table(name, watched, owned=False))
-                self._owned = False
+    def _put(self, name: str, watched: tuple[Watched, ...]) -> None:
+        self._owned.replace(name, lambda owned: rules.table(name, watched, owned=owned))
 
     def sample(self, now: float) -> None:
         """Reads the counters."""
@@ -79,7 +67,7 @@ class AdvertFilter:
     def _put_back(self) -> None:
         watched = self._watched or ()
         try:
-            self._run_owned(self._table, watched)
+            self._put(self._table, watched)
         except NftablesError:
             return
         self.trouble = ""
@@ -97,7 +85,7 @@ class AdvertFilter:
     def remove(self) -> None:
         if self._table:
             try:
-                self._nftables.run(rules.remove(self._table, owned=self._owned))
+                self._owned.remove(self._table)
             except NftablesError as error:
                 _log.warning("the table stays: %s", error)
             self._table, self._watched = "", None

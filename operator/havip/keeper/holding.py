@@ -16,15 +16,18 @@ from pathlib import Path
 
 from havip.keeper import handover, lifetime
 from havip.keeper.announce import REPEATS, Announcer
+from havip.keeper.draining import Draining
 from havip.keeper.filter import AdvertFilter
 from havip.keeper.keepalived.dump import Running
 from havip.keeper.keepalived.notify import Notification, Vrrp
 from havip.keeper.keepalived.render import Paths
 from havip.keeper.netlink import AddressEvent, Event, KernelAddress, LinkEvent, Netlink, NetlinkError
+from havip.keeper.probing import Probing
 from havip.keeper.verdict import TOLERATED_SECONDS, Reason
 from havip.keeper.vip import Surroundings, Vip
 from havip.model.address import Address
 from havip.model.election import Timing
+from havip.model.report import InstanceReport
 from havip.model.states import State
 
 _log = logging.getLogger(__name__)
@@ -44,15 +47,21 @@ class Holding:
         *,
         netlink: Netlink,
         advert_filter: AdvertFilter,
+        probing: Probing,
         handover_seconds: float,
         changed: Callable[[], None],
     ) -> None:
         self._paths = paths
         self._netlink = netlink
         self._filter = advert_filter
+        self._probing = probing
+        self._draining = Draining(netlink)
         self.handover_seconds = handover_seconds
         self._changed = changed
+        self.class_name = ""
         self._interface = 0
+        self._own: set[Address] = set()
+        """The interface's addresses that are nobody's VIP: where probes may come to."""
         self._announcer = Announcer("lo")
         self.vips: dict[str, Vip] = {}
         self._owners: dict[Address, Vip] = {}
@@ -76,12 +85,14 @@ class Holding:
         self.vips = dict(vips)
         self._owners = {address: vip for vip in self.vips.values() for address in vip.instance.addresses}
         self.resync_addresses()
+        self._show_probes()
 
     def _forget(self, name: str) -> None:
         """keepalived no longer runs it: what it left behind goes, if it was ours."""
         vip = self.vips[name]
         self._remove(vip, [known for address, known in vip.kernel.items() if address in vip.given])
         (Path(self._paths.tracks) / name).unlink(missing_ok=True)
+        self._draining.forget(name)
 
     def resync_addresses(self) -> None:
         """The kernel's whole truth instead of events."""
@@ -100,6 +111,9 @@ class Holding:
             if vip.started is None:
                 # An address with a lifetime before keepalived runs is what a keeper before us held.
                 self._remove(vip, [known for known in vip.kernel.values() if known.finite])
+        elsewhere = [known for known in addresses if known.interface != self._interface]
+        self._draining.remove_left_behind(elsewhere, self._owners)
+        self._hear_own({address for address, known in here.items() if _is_own(known)})
 
     # What is heard
 
@@ -110,6 +124,7 @@ class Holding:
             self.look_at(self.vips.values())
             return
         touched: dict[str, Vip] = {}
+        own = set(self._own)
         for event in events:
             if isinstance(event, LinkEvent):
                 if event.interface == self._interface and event.up != self.link_up:
@@ -119,8 +134,16 @@ class Holding:
                 vip = self._owners.get(event.known.address)
                 if vip is not None and self._hear_address(vip, event):
                     touched[vip.name] = vip
+                elif vip is None and _is_own(event.known):
+                    (own.add if event.there else own.discard)(event.known.address)
+        self._hear_own(own)
         if touched:
             self.look_at(touched.values())
+
+    def _hear_own(self, own: set[Address]) -> None:
+        if own != self._own:
+            self._own = own
+            self._show_probes()
 
     def _hear_address(self, vip: Vip, event: AddressEvent) -> bool:
         """True = it came or went; a renewed lifetime is no news."""
@@ -194,13 +217,16 @@ class Holding:
         for vip in tuple(vips):
             before, was_active = vip.said, vip.verdict.state is State.ACTIVE
             taken_over = vip.note_held(now)
+            self._note_overlap(vip, now, wall)
             around = self._surroundings(vip, now, wall)
             vip.look(around)
             if taken_over:
                 self._taken_over(vip, now, again=was_active)
             elif vip.last_held == now:
                 self._look_later(vip, vip.grace)
-            self._write_track(vip, vip.track_value(around))
+            value = vip.track_value(around)
+            self._copy_first(vip, now)
+            self._write_track(vip, value)
             if vip.asked == now:
                 self._look_later(vip, handover.narrow_seconds(vip.rendered.timing))
             news = news or vip.said != before
@@ -223,6 +249,7 @@ class Holding:
             track_healthy=self.track_healthy,
             link_up=self.link_up,
             heard=self._heard(vip, now),
+            draining=self._draining.reason(vip.name),
         )
 
     def _heard(self, vip: Vip, now: float) -> tuple[str, ...]:
@@ -251,6 +278,64 @@ class Holding:
             asyncio.get_running_loop().call_later(delay, self._announce_if_held, vip)
         _log.info("%s: active, outage %s ms", vip.instance.havip, vip.outage_ms)
 
+    # Probes, and handing over where a load balancer asks
+
+    def _show_probes(self) -> None:
+        answers = self._draining.answers(self.vips.values())
+        self._probing.show(self.class_name, self._interface, answers, frozenset(self._own))
+
+    def _note_overlap(self, vip: Vip, now: float, wall: str) -> None:
+        before = self._draining.next_moment()
+        gives_away = vip.gives_away(self._limit(vip), now)
+        heard = bool(self._heard(vip, now))
+        if self._draining.note(vip, gives_away=gives_away, heard=heard, now=now, wall=wall):
+            self._show_probes()
+        if self._draining.next_moment() < before:
+            self._advance_later(now)
+
+    def _copy_first(self, vip: Vip, now: float) -> None:
+        """Before the priority moves. One whose haproxy is ill hands over at once: it must not answer any longer."""
+        if vip.gives_away(self._limit(vip), now) and (self.track_healthy or not vip.instance.tracked):
+            self._draining.copy_first(vip, self._limit(vip))
+
+    def _limit(self, vip: Vip) -> float:
+        return handover.limit_seconds(vip.rendered.timing, self.handover_seconds)
+
+    def _advance_later(self, now: float) -> None:
+        delay = self._draining.next_moment() - now
+        asyncio.get_running_loop().call_later(delay + 0.001, self._advance_overlaps)
+
+    def _advance_overlaps(self) -> None:
+        now = time.monotonic()
+        moved = self._draining.advance(now, well=self.track_healthy)
+        if not moved:
+            return
+        self._show_probes()
+        if self._draining.handed_over:
+            self._advance_later(now)
+        self.look_at(vip for name in moved if (vip := self.vips.get(name)) is not None)
+        self._changed()
+
+    def stop_within(self, seconds: float) -> None:
+        """Hands everything over; what overlaps then is over after `seconds`."""
+        self.stopping = True
+        self._draining.deadline = time.monotonic() + seconds
+        self.look_at(self.vips.values())
+
+    async def drained(self) -> None:
+        """Waits until no overlap is left. One that nobody took over is no overlap."""
+        while self._draining.handed_over:
+            await asyncio.sleep(0.02)
+            self._advance_overlaps()
+        for name in tuple(self._draining.overlaps):
+            self._draining.end(name)
+
+    def reports(self) -> tuple[InstanceReport, ...]:
+        """Every VIP, and those that this node is no candidate of any more and still drains."""
+        found = [vip.report() for vip in self.vips.values()]
+        found += self._draining.reports(report.havip for report in tuple(found))
+        return tuple(sorted(found, key=lambda report: report.havip))
+
     def _outage(self, vip: Vip, now: float) -> int | None:
         """Milliseconds since the one before us was heard; None = nobody was, or it served until now."""
         heard = self._filter.last_heard(vip.instance.virtual_router_id, now)
@@ -275,6 +360,7 @@ class Holding:
         """Four times a second: evidence, lifetimes, what has lasted too long."""
         now = time.monotonic()
         self._filter.sample(now)
+        self._advance_overlaps()
         if now - self._renewed >= lifetime.RENEW_SECONDS - lifetime.SAMPLE_SECONDS / 2:
             self._renewed = now
             if not frozen:
@@ -338,6 +424,11 @@ class Holding:
     def detection_seconds(self) -> float:
         """The longest time that the peers of any VIP need to take over; 0 without peers."""
         return max((_detection(vip.rendered.timing) for vip in self.vips.values() if vip.instance.peers), default=0.0)
+
+
+def _is_own(known: KernelAddress) -> bool:
+    """A host prefix is somebody's VIP, or the source of adverts, which is named in the document."""
+    return known.prefix < known.address.max_prefixlen and not known.address.is_link_local
 
 
 def _detection(timing: Timing) -> float:

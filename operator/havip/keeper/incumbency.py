@@ -104,5 +104,10 @@ def held_back(instance: Instance, standing: Standing, *, now: float) -> bool:
 
 
 def is_switch(old: Instance, new: Instance) -> bool:
-    """Whether the new document orders a planned switch away from this node, should it be the active one."""
+    """Whether the new document orders a planned switch away from this node, should it be the active one.
+
+    Without a bonus the priority alone moves the address, and it comes before the preference.
+    """
+    if new.failback is not Failback.NEVER and new.priority < old.priority:
+        return True
     return old.preferred != new.preferred and new.priority < BASES[0]

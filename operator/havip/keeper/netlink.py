@@ -25,13 +25,18 @@ FOREVER = 0xFFFFFFFF
 
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _RTM_NEWLINK, _RTM_GETLINK, _RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR, _RTM_SETNEIGHTBL = 16, 18, 20, 21, 22, 67
-_REQUEST, _ACK, _DUMP, _REPLACE = 0x1, 0x4, 0x300, 0x100
+_RTM_NEWNETCONF, _RTM_GETNETCONF = 80, 82
+_REQUEST, _ACK, _DUMP, _REPLACE, _CREATE = 0x1, 0x4, 0x300, 0x100, 0x400
 _GROUP_LINK, _GROUP_IPV4, _GROUP_IPV6 = 0x1, 0x10, 0x100
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS = 1, 2, 6, 8
 _IFA_F_PERMANENT = 0x80
 _NDTA_NAME, _NDTA_PARMS = 1, 6
 _NDTPA_IFINDEX, _NDTPA_QUEUE_LENBYTES = 1, 16
+_NETCONF_IFINDEX, _NETCONF_FORWARDING = 1, 2
+_ALL_INTERFACES = -1
 _IFF_LOWER_UP = 0x10000
+_IFA_F_NODAD = 0x2
+_SCOPE_HOST = 254
 
 _HEADER = struct.Struct("=IHHII")
 _ADDRESS = struct.Struct("=BBBBI")
@@ -57,6 +62,12 @@ class KernelAddress:
     @property
     def finite(self) -> bool:
         return self.valid != FOREVER
+
+    @classmethod
+    def copy(cls, address: Address, interface: int) -> KernelAddress:
+        """The address once more, on another interface, where the node never takes it as its own source."""
+        flags, scope = (0, _SCOPE_HOST) if address.version == 4 else (_IFA_F_NODAD, 0)
+        return cls(address, address.max_prefixlen, interface, flags, scope, FOREVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +201,33 @@ class Netlink:
         for first in range(0, len(requests), 64):
             self._answered(requests[first : first + 64], ignore=())
 
+    def add(self, lifetimes: Iterable[tuple[KernelAddress, int, int]]) -> None:
+        """As `renew`, and meant to make those that are not there. Raises `NetlinkError`."""
+        requests = [
+            _address_request(_RTM_NEWADDR, known, flags=_CREATE | _REPLACE, lifetime=(preferred, valid))
+            for known, preferred, valid in lifetimes
+        ]
+        self._answered(requests, ignore=())
+
     def remove(self, addresses: Iterable[KernelAddress]) -> None:
         """Removes what is there; an address that has gone by itself is no error."""
         requests = [_address_request(_RTM_DELADDR, known, flags=0, lifetime=None) for known in addresses]
         for first in range(0, len(requests), 64):
             self._answered(requests[first : first + 64], ignore=(errno.EADDRNOTAVAIL, errno.ENODEV))
+
+    def forwards(self, interface: int, version: int) -> bool:
+        """Whether packets of the family that come in there and are for others are passed on (`ip netconf`)."""
+        # IPv4 asks the interface, IPv6 the switch of all interfaces (the interface's own one is for advertisements).
+        family, index = (socket.AF_INET, interface) if version == 4 else (socket.AF_INET6, _ALL_INTERFACES)
+        body = struct.pack("=Bxxx", family) + _attribute(_NETCONF_IFINDEX, struct.pack("=i", index))
+        self._socket.send(_HEADER.pack(_HEADER.size + len(body), _RTM_GETNETCONF, _REQUEST, 0, 0) + body)
+        for kind, payload in _messages(self._receive()):
+            if kind == _NLMSG_ERROR:
+                code = -struct.unpack_from("=i", payload)[0]
+                raise NetlinkError(code, os.strerror(code))
+            if kind == _RTM_NEWNETCONF:
+                return _attributes(payload[4:])[_NETCONF_FORWARDING] != bytes(4)
+        raise NetlinkError(errno.ENODATA, "the kernel does not say whether it forwards")
 
     def shorten_neighbour_queue(self, interface: int, queue_bytes: int) -> None:
         """What waits for one neighbour that does not answer, for ARP and ND (`ip ntable change ... queue`)."""

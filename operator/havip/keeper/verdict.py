@@ -28,6 +28,8 @@ class Reason(StrEnum):
     TRACK_FAILED = "TrackFailed"
     HELD_BACK = "HeldBack"
     HANDING_OVER = "HandingOver"
+    OVERLAPPING = "Overlapping"
+    FLOWS_ENDING = "FlowsEnding"
     NOT_ELIGIBLE = "NotEligible"
     LINK_DOWN = "LinkDown"
     VRRP_FAULT = "VrrpFault"
@@ -52,6 +54,7 @@ class Evidence:
     handing_over: bool
     track_failed: bool
     held_back: bool
+    draining: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ def judge(evidence: Evidence, before: Verdict, now: float) -> Verdict:
             return before
         missing = evidence.vrrp is Vrrp.MASTER
         return Verdict(State.UNKNOWN, Reason.ADDRESS_MISSING if missing else Reason.FOREIGN_ADDRESS)
+    if evidence.draining is not None and evidence.vrrp is not Vrrp.MASTER:
+        return Verdict(State.DRAINING, evidence.draining)
     match evidence.vrrp:
         case Vrrp.MASTER:
             return Verdict(State.ACTIVE, _why_active(evidence))

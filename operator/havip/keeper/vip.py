@@ -42,6 +42,7 @@ class Surroundings:
     track_healthy: bool
     link_up: bool
     heard: tuple[str, ...]
+    draining: Reason | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -136,6 +137,12 @@ class Vip:
             peers=bool(self.instance.peers),
         )
 
+    def gives_away(self, limit: float, now: float) -> bool:
+        """Whether it holds the address, and a peer is to take it over in order within `limit` seconds."""
+        if self.held_since is None or not self.instance.peers or now < self.benched_until:
+            return False
+        return now < self.switch_until or (self.asked is not None and now - self.asked < limit)
+
     def bench(self, reason: Reason, now: float) -> None:
         """Stays out for a while; without peers nobody else could serve, then there is nothing to gain."""
         if self.instance.peers:
@@ -215,6 +222,7 @@ class Vip:
             handing_over=self.handing_over,
             track_failed=self.instance.tracked and not around.track_healthy,
             held_back=incumbency.held_back(self.instance, standing, now=around.now),
+            draining=around.draining,
         )
 
     def report(self) -> InstanceReport:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from havip.model.address import Address, parse_address, parse_interface_name, parse_virtual_address
+from havip.model.address import (
+    Address,
+    Network,
+    parse_address,
+    parse_interface_name,
+    parse_network,
+    parse_virtual_address,
+)
 from havip.model.keys import Key, parse_label, parse_subdomain
 from havip.model.priority import BASES
 from havip.model.reading import Reader
@@ -19,6 +26,7 @@ from havip.model.states import Failback
 DOCUMENT_VERSION = 1
 INSTANCES = 255  # a VRID is one octet
 PEERS = 4  # at most five candidates
+PROBE_SOURCES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,60 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """How the cloud's load balancer asks this node's own address "are you active?", by a TCP connection.
+
+    `port`: the HAVip's own, answered only where the address is. `sources`: who may ask; from anywhere else nobody is
+    answered. `interval_ms`, `threshold`: the load balancer's, that many answers of one kind in a row change its mind.
+    `overlap_flows_ms`: None = a planned switch moves the address at once. Else both nodes answer until the load
+    balancer knows the new one, and the old one serves what still reaches it until the load balancer has dropped it,
+    and this much longer for the flows that live on. Only for fabrics where the load balancer, not ARP, picks the node.
+    """
+
+    port: int
+    sources: tuple[Network, ...]
+    interval_ms: int
+    threshold: int
+    overlap_flows_ms: int | None = None
+
+    @classmethod
+    def from_json(cls, value: object) -> Probe:
+        read = Reader(value)
+        flows = read.raw("overlapFlowsMilliseconds", default=None)
+        probe = cls(
+            port=read.integer("port", low=1, high=65_535),
+            sources=read.listed("sources", parse_network, limit=PROBE_SOURCES),
+            interval_ms=read.integer("intervalMilliseconds", low=100, high=60_000),
+            threshold=read.integer("threshold", low=1, high=10),
+            overlap_flows_ms=None if flows is None else _flows_ms(flows),
+        )
+        read.done()
+        if not probe.sources:
+            raise Refused("sources", "must name at least one network that probes come from")
+        return probe
+
+    def to_json(self) -> dict[str, object]:
+        body: dict[str, object] = {
+            "port": self.port,
+            "sources": [str(source) for source in self.sources],
+            "intervalMilliseconds": self.interval_ms,
+            "threshold": self.threshold,
+        }
+        if self.overlap_flows_ms is not None:
+            body["overlapFlowsMilliseconds"] = self.overlap_flows_ms
+        return body
+
+
+def _probe(value: object) -> Probe | None:
+    return None if value is None else Probe.from_json(value)
+
+
+def _flows_ms(value: object) -> int:
+    name = "overlapFlowsMilliseconds"
+    return Reader({name: value}).integer(name, low=0, high=600_000)
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """One VRRP instance: one HAVip on one node.
 
@@ -79,6 +141,7 @@ class Instance:
     `preferred`: the user's node order as last planned; a change of it is the order to switch.
     `announce`: a counter; when it grows, gratuitous ARP and unsolicited NA are sent again.
     `tracked`: the local haproxy must answer for this node to keep its priority.
+    `probe`: how the cloud finds the active node; None = it does not ask (absent on the wire).
     """
 
     havip: Key
@@ -93,6 +156,7 @@ class Instance:
     failback_delay_seconds: int = 0
     announce: int = 0
     tracked: bool = False
+    probe: Probe | None = None
 
     @property
     def elected(self) -> Address:
@@ -121,6 +185,7 @@ class Instance:
             failback_delay_seconds=read.integer("failbackDelaySeconds", low=0, high=86_400, default=0),
             announce=read.integer("announce", low=0, high=2**31 - 1, default=0),
             tracked=read.boolean("tracked", default=False),
+            probe=read.parsed("probe", _probe, default=None),
         )
         read.done()
         instance._consistent()
@@ -141,9 +206,12 @@ class Instance:
                 raise Refused(f"peers[{index}].address", "must be another node's own address")
         if len({peer.address for peer in self.peers}) != len(self.peers):
             raise Refused("peers", "must not name one address twice")
+        for index, network in enumerate(self.probe.sources if self.probe else ()):
+            if network.version != self.elected.version:
+                raise Refused(f"probe.sources[{index}]", f"must be an IPv{self.elected.version} network")
 
     def to_json(self) -> dict[str, object]:
-        return {
+        body: dict[str, object] = {
             "havip": str(self.havip),
             "virtualRouterId": self.virtual_router_id,
             "priority": self.priority,
@@ -157,6 +225,9 @@ class Instance:
             "announce": self.announce,
             "tracked": self.tracked,
         }
+        if self.probe is not None:
+            body["probe"] = self.probe.to_json()
+        return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,3 +305,5 @@ def _alone(instance: Instance, others: list[Instance]) -> None:
         shared: set[IPv4Address | IPv6Address] = set(other.addresses) & set(instance.addresses)
         if shared:
             raise Refused("addresses", f"{min(map(str, shared))} is already held by {other.havip}")
+        if instance.probe and other.probe and instance.probe.port == other.probe.port:
+            raise Refused("probe.port", f"{instance.probe.port} is already the probe of {other.havip}")

@@ -39,6 +39,7 @@ class InstanceReport:
 
     `since`: RFC 3339 UTC with milliseconds, when `state` began. `reason`: CamelCase, why it is so
     (`Elected`, `PeerHeard`, `TrackFailed`, `NotEligible`, `Conflict`, `Starting`, `KeepalivedDied`, ...).
+    A Draining node (`Overlapping`, then `FlowsEnding`) may say so of a HAVip that it is no candidate of any more.
     `heard`: nodes whose adverts for this VIP arrived within the last detection time, sorted; for an active node
     a non-empty list means that a second one claims the address too.
     `outage_ms`: for an active node, milliseconds from the last advert heard of the previous active node to the

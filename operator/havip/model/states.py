@@ -12,6 +12,8 @@ class State(StrEnum):
     """Holds the address and answers for it."""
     STANDBY = "Standby"
     """Could take over."""
+    DRAINING = "Draining"
+    """Was active and handed over in order; still serves what reaches it, for a bounded time."""
     FAULT = "Fault"
     """Cannot take over; the reason says why."""
     UNKNOWN = "Unknown"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.keeper.made import an_instance
 
-from havip.keeper.nftables import rules
+from havip.keeper.nftables import rules, table
 from havip.keeper.nftables.rules import Watched
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -50,6 +50,6 @@ def test_two_classes_never_share_a_table() -> None:
 
 
 def test_nobody_s_table_but_ours_is_named() -> None:
-    for text in (rules.table("havip_edge", [FOUR], owned=False), rules.remove("havip_edge", owned=True)):
+    for text in (rules.table("havip_edge", [FOUR], owned=False), table.removal("havip_edge", owned=True)):
         named = {line.split()[line.split().index("inet") + 1] for line in text.splitlines() if "table inet" in line}
         assert named == {"havip_edge"}

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from havip.api.schema import ListType, Model, Rule, Rules
+from havip.api.schema import ListType, Model, Rule, Rules, immutable
 from havip.api.v1alpha1.text import Int32, NetworkRange
 
 Uuid = Annotated[
@@ -109,8 +109,8 @@ class AzureCreate(Model):
 class AzureLoadBalancer(Model):
     """The Standard load balancer that carries the VIPs of the class."""
 
-    name: AzureName
-    """Its name in resourceGroup. Front ends, probes and rules of others on it stay untouched."""
+    name: Annotated[AzureName, Rules((immutable("name"),))]
+    """Its name in resourceGroup. Immutable. Front ends, probes and rules of others on it stay untouched."""
     create: AzureCreate | None = None
     """Make it if it is not there, and delete it with the last VIP. Absent: it must be there and stays."""
 
@@ -131,12 +131,13 @@ class AzureProbe(Model):
 class AzureSettings(Model):
     """Azure: one floating-IP rule per port of a VIP, and a probe that only the active node answers."""
 
-    subscription_id: Uuid
-    """The subscription of the load balancer and the nodes."""
-    resource_group: AzureName
-    """The resource group of the load balancer."""
+    subscription_id: Annotated[Uuid, Rules((immutable("subscriptionId"),))]
+    """The subscription of the load balancer and the nodes. Immutable."""
+    resource_group: Annotated[AzureName, Rules((immutable("resourceGroup"),))]
+    """The resource group of the load balancer. Immutable."""
     node_resource_group: AzureName | None = None
-    """The resource group of the nodes' network interfaces; absent means resourceGroup."""
+    """The resource group of the nodes' network interfaces; absent means resourceGroup. Give back all VIPs before you
+    change it."""
     load_balancer: AzureLoadBalancer
     """The Standard load balancer that carries the VIPs."""
     subnet_id: SubnetId | None = None
@@ -162,10 +163,10 @@ class AzureSettings(Model):
 class HuaweiSettings(Model):
     """Huawei Cloud: a virtual IP bound to the candidates' network interfaces; gratuitous ARP moves it."""
 
-    region: Region
-    """The region, such as eu-west-101."""
-    project_id: CloudId
-    """The project that owns the VPC."""
+    region: Annotated[Region, Rules((immutable("region"),))]
+    """The region, such as eu-west-101. Immutable."""
+    project_id: Annotated[CloudId, Rules((immutable("projectId"),))]
+    """The project that owns the VPC. Immutable."""
     network_id: CloudId
     """The network id of the VPC subnet that the VIPs and the nodes are in."""
     subnet_id: CloudId
@@ -184,8 +185,8 @@ class TencentInstanceType(StrEnum):
 class TencentSettings(Model):
     """Tencent Cloud: a HAVIP that only the candidates may claim; gratuitous ARP moves it."""
 
-    region: Region
-    """The region, such as ap-guangzhou."""
+    region: Annotated[Region, Rules((immutable("region"),))]
+    """The region, such as ap-guangzhou. Immutable."""
     vpc_id: CloudId
     """The VPC, as vpc-...."""
     subnet_id: CloudId

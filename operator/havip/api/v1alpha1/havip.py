@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from havip.api.schema import ListType, Model, Refusal, Rule, Rules, immutable
+from havip.api.v1alpha1.clouds import PublicIp
 from havip.api.v1alpha1.conditions import Conditions
 from havip.api.v1alpha1.text import (
     ClassName,
@@ -114,6 +115,9 @@ class HAVipSpec(Model):
     ]
     """The VIP: one IPv4 or one IPv6 address, or one of each (they then move together). No prefix length. Must lie in
     the class's addressRanges. Immutable."""
+    public_ip: Annotated[PublicIp, Rules((immutable("publicIp"),))] | None = None
+    """A public address of the cloud that leads to the VIP, by the cloud's own id; the class's publicIps must name it.
+    Immutable once set."""
     nodes: CandidateNodes = CandidateNodes()
     """The nodes that may hold the VIP."""
     failback: Failback = Failback.NEVER

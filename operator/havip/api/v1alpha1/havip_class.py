@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from havip.api.schema import ListType, Model, Rule, Rules, exactly_one, immutable
+from havip.api.v1alpha1.clouds import AzureSettings, HuaweiSettings, PublicIp, TencentSettings
 from havip.api.v1alpha1.conditions import Conditions
 from havip.api.v1alpha1.text import (
     LABEL_KEY_MESSAGE,
@@ -19,6 +20,7 @@ from havip.api.v1alpha1.text import (
     LabelKey,
     LabelValue,
     NetworkRange,
+    ObjectName,
     Port,
     label_key,
 )
@@ -30,6 +32,9 @@ IN_USE_BY = 10
 
 class Provider(StrEnum):
     NONE = "None"
+    AZURE = "Azure"
+    HUAWEI = "Huawei"
+    TENCENT = "Tencent"
 
 
 class LabelSelector(Model):
@@ -154,14 +159,49 @@ class Election(Model):
     """VRRPv3, unicast among the candidates; no cloud or API server takes part."""
 
 
+def _with_settings(provider: str) -> tuple[Rule, Rule]:
+    block = provider.lower()
+    return (
+        Rule(
+            f"self.provider != '{provider}' || has(self.{block})",
+            f"{block} is required with provider {provider}",
+            field=block,
+        ),
+        Rule(
+            f"self.provider == '{provider}' || !has(self.{block})",
+            f"{block} must be absent unless provider is {provider}",
+            field=block,
+        ),
+    )
+
+
 class HAVipClassSpec(Model):
     """How VIPs of this class are made, where, and who may ask for them."""
 
-    rules: ClassVar[tuple[Rule, ...]] = ()
+    rules: ClassVar[tuple[Rule, ...]] = (
+        *(rule for one in ("Azure", "Huawei", "Tencent") for rule in _with_settings(one)),
+        Rule(
+            "self.provider != 'None' || !has(self.credentialsSecret)",
+            "credentialsSecret must be absent with provider None: nothing is called",
+            field="credentialsSecret",
+        ),
+    )
 
     provider: Annotated[Provider, Rules((immutable("provider"),))]
     """What makes the network deliver a VIP to its active node. None: plain layer 2, where gratuitous ARP and
-    unsolicited neighbour advertisements are enough. Immutable."""
+    unsolicited neighbour advertisements are enough. Azure: a load balancer whose probe only the active node answers.
+    Huawei: a virtual IP bound to the nodes. Tencent: a HAVIP that only the nodes may claim. Immutable."""
+    azure: AzureSettings | None = None
+    """Where in Azure; required with provider Azure and refused otherwise."""
+    huawei: HuaweiSettings | None = None
+    """Where in Huawei Cloud; required with provider Huawei and refused otherwise."""
+    tencent: TencentSettings | None = None
+    """Where in Tencent Cloud; required with provider Tencent and refused otherwise."""
+    credentials_secret: ObjectName | None = None
+    """The Secret in the operator's namespace with the cloud's credentials; the chart must name it as well. Absent:
+    what the operator's environment gives it, such as a workload identity."""
+    public_ips: Annotated[tuple[PublicIp, ...], Field(max_length=64), ListType("set")] = ()
+    """Public addresses, by the cloud's own ids, that HAVips of this class may ask for in spec.publicIp."""
     nodes: ClassNodes = ClassNodes()
     """Which nodes may hold VIPs of this class."""
     interface: Interface

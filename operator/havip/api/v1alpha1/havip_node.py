@@ -25,13 +25,14 @@ from havip.api.v1alpha1.text import (
     Port,
     ReasonWord,
 )
-from havip.model.election import INSTANCES, PEERS
+from havip.model.election import INSTANCES, PEERS, PROBE_SOURCES
 from havip.model.node import FRONTENDS
 from havip.model.priority import BASES
 from havip.model.states import Failback, Protocol, State
 
 _KEY = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
 NamespacedName = Annotated[str, Field(min_length=3, max_length=317, pattern=_KEY)]
+PlainNetwork = Annotated[str, Field(min_length=4, max_length=49, pattern="^[0-9a-f.:]+/[0-9]{1,3}$")]
 
 
 class NodeTiming(Model):
@@ -52,6 +53,22 @@ class NodePeer(Model):
     """Its node's name."""
     address: PlainAddress
     """The address its adverts come from."""
+
+
+class NodeProbe(Model):
+    """How the cloud's load balancer asks this node "are you active?", by a TCP connection to the node's own address."""
+
+    port: Port
+    """The port it asks on, the HAVip's own; answered only where the address is."""
+    sources: Annotated[tuple[PlainNetwork, ...], Field(min_length=1, max_length=PROBE_SOURCES)]
+    """The networks it asks from; nobody else is answered."""
+    interval_milliseconds: Annotated[int, Field(ge=100, le=60_000), Int32]
+    """Time between two probes of a node, in milliseconds."""
+    threshold: Annotated[int, Field(ge=1, le=10), Int32]
+    """How many answers of one kind in a row change what the load balancer thinks of a node."""
+    overlap_flows_milliseconds: Annotated[int, Field(ge=0, le=600_000), Int32] | None = None
+    """Set: during a planned switch both nodes answer until the load balancer has learnt it, and flows on the old one
+    have this many milliseconds after that. Absent: a planned switch moves the address at once."""
 
 
 class NodeFrontend(Model):
@@ -94,6 +111,8 @@ class NodeInstance(Model):
     """A counter; when it grows, the active node announces the VIP's addresses again."""
     tracked: bool = False
     """True: the local haproxy must answer for this node to keep its priority."""
+    probe: NodeProbe | None = None
+    """How the cloud's load balancer finds the active node; absent where it does not ask."""
     frontends: Annotated[tuple[NodeFrontend, ...], Field(max_length=FRONTENDS)] = ()
     """Ports of the VIP and the pools behind them."""
 

@@ -34,7 +34,7 @@ class ReadError(OSError):
 
 
 class Reading:
-    """A socket of its own: a table with an owner may be read by anybody."""
+    """A socket of its own: a table with an owner may be read by anybody. One for each table."""
 
     def __init__(self) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from havip.keeper.nftables.table import text
 from havip.model.address import Address
 from havip.model.election import Instance
 
@@ -45,21 +46,12 @@ def table_name(class_name: str) -> str:
 def table(name: str, watched: Iterable[Watched], *, owned: bool) -> str:
     """Replaces the whole table in one transaction. `owned`: the kernel removes it when this process ends."""
     entries = sorted(watched, key=lambda entry: entry.virtual_router_id)
-    flags = ["  flags owner;"] if owned else []
-    # The kernel takes the first of these for an update where there is a table, and the flag of one never changes.
-    lines = [f"table inet {name} {{", *flags, "}", f"delete table inet {name}", f"table inet {name} {{", *flags]
+    lines: list[str] = []
     for entry in entries:
         lines.extend(_objects(entry))
     lines.extend(_hook("input", "from", entries))
     lines.extend(_hook("output", "sent", entries))
-    lines.append("}")
-    return "\n".join(lines) + "\n"
-
-
-def remove(name: str, *, owned: bool) -> str:
-    """Removes the table, also where there is none."""
-    flags = " { flags owner; }" if owned else ""
-    return f"add table inet {name}{flags}\ndelete table inet {name}\n"
+    return text(name, lines, owned=owned)
 
 
 def heard_set(virtual_router_id: int) -> str:
