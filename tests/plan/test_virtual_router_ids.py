@@ -112,7 +112,7 @@ def test_vips_without_a_common_node_may_share_an_id():
     assert {vip.virtual_router_id for vip in plan.vips.values()} == {1}
 
 
-def test_a_collision_that_labels_bring_about_makes_the_joining_one_wait():
+def test_a_collision_that_labels_bring_about_makes_the_joining_one_wait_while_no_other_id_is_free():
     west = a_class("west", nodes={"selector": {"matchLabels": {"west": "true"}}}, election=ONLY_ONE)
     east = a_class("east", nodes={"selector": {"matchLabels": {"east": "true"}}}, election=ONLY_ONE)
     nodes = [a_node(f"n{n}", labels={"west" if n < 3 else "east": "true"}) for n in (1, 2, 3, 4)]

@@ -53,7 +53,7 @@ def release(havip: Key, members: Sequence[Member], *, seen: SeenHAVip | None) ->
 
 
 def _given_up(member: Member, havip: Key) -> bool:
-    return quarantined(member.assignments[havip]) and member.confirmed and not member.active(havip)
+    return quarantined(member.assignments[havip]) and member.confirmed and not member.answers(havip)
 
 
 def _quarantine(record: Assignment) -> Assignment:

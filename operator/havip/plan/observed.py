@@ -88,6 +88,11 @@ class Member:
         report = self.reports.get(havip)
         return report is not None and report.state is State.ACTIVE
 
+    def answers(self, havip: Key) -> bool:
+        """Whether its last word was that it answers for the VIP: active, or draining after it handed over."""
+        report = self.reports.get(havip)
+        return report is not None and report.state in (State.ACTIVE, State.DRAINING)
+
     def source(self, version: int, near: Address, before: Address | None = None) -> Address | None:
         """Its own address that adverts for `near` leave from: `before` while it has it, else one in its subnet."""
         usable = [one for one in self.own if one.ip.version == version]

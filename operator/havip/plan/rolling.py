@@ -21,7 +21,7 @@ own, until it has confirmed or its Node is gone. It is never forgotten while it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from havip.model.election import PEERS
@@ -34,7 +34,8 @@ from havip.plan.vrrp_blocked import blocked, to_hold
 from havip.plan.waits import Waits
 
 ELECTORATE = PEERS + 1
-_EXCUSED = (Standing.SILENT, Standing.CUT_OFF)
+EXCUSED = (Standing.SILENT, Standing.CUT_OFF)
+"""Standings of nodes that are not waited for any more."""
 
 
 class Role(StrEnum):
@@ -44,7 +45,7 @@ class Role(StrEnum):
     HELD = "Held"
     """Has the instance, is everybody's peer, must not be active."""
     NAMED = "Named"
-    """Has no instance any more and has not confirmed that; still everybody's peer."""
+    """Has no instance any more, or is letting go of one, and has not confirmed that; still everybody's peer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,15 @@ class Place:
     def eligible(self) -> bool:
         return self.assignment is not None and self.assignment.instance.eligible
 
+    @property
+    def serves(self) -> bool:
+        """Whether this one can take over: eligible, confirmed, and on a Node that is Ready."""
+        return self.eligible and self.member.confirmed and self.member.ready
+
+    @property
+    def base(self) -> int:
+        return 0 if self.assignment is None else self.assignment.instance.priority
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -65,7 +75,8 @@ class Step:
 
     `preferred`: the order to publish now; None = each node keeps the one it has. `settled`: nothing is under way.
     `joining`, `leaving`, `blocked`: nodes on their way in, on their way out, and held because adverts do not reach
-    them.
+    them. `keeping`: active nodes that are told of the new order in the next pass, when the others know it.
+    `outgoing`: nodes with an instance under an id that the VIP moves away from (`renumbering`).
     """
 
     roles: Mapping[str, Role]
@@ -75,10 +86,11 @@ class Step:
     joining: tuple[str, ...] = ()
     leaving: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    keeping: frozenset[str] = frozenset()
+    outgoing: frozenset[str] = frozenset()
 
 
-def _base(place: Place) -> int:
-    return 0 if place.assignment is None else place.assignment.instance.priority
+NO_STEP = Step({}, {}, (), settled=True)
 
 
 class Roll:
@@ -108,17 +120,22 @@ class Roll:
             place
             for place in present
             if place.assignment is None and place.member.node not in joining and self._unsure(place.member)
-        ]
+        ][: max(0, ELECTORATE - len(self._seats) - len(joining))]
 
-    @staticmethod
-    def _unsure(member: Member) -> bool:
-        """Whether a node that has no instance on record may still run one: then it stays a peer."""
-        return not member.confirmed and member.standing is not Standing.CUT_OFF
+    def _unsure(self, member: Member) -> bool:
+        """Whether a node that has no instance of this electorate may still run one: then it stays a peer."""
+        return self._occupied(member) or (not member.confirmed and member.standing is not Standing.CUT_OFF)
+
+    def _occupied(self, member: Member) -> bool:
+        """Whether a node without a seat has a record all the same: under another id, or one it is to let go of."""
+        return self._havip in member.assignments
 
     def _newcomers(self, named: Sequence[Member]) -> list[Member]:
         """Wanted nodes without an instance that can join now, as many as the lists of peers have room for."""
         seated = {place.member.node for place in self._seats}
-        able = [member for member in self._target if member.node not in seated and member.own]
+        able = [
+            member for member in self._target if member.node not in seated and member.own and not self._occupied(member)
+        ]
         occupied = {member.node for member in named if self._unsure(member)} - {member.node for member in able}
         return able[: max(0, ELECTORATE - len(seated) - len(occupied))]
 
@@ -135,12 +152,15 @@ class Roll:
         roles |= {place.member.node: Role.NAMED for place in self._named}
         joined = self._joined()
         order, bases = self._ranks(joined=joined)
+        keeping = self._keeping(bases) if joined else {}
+        bases |= keeping
         leave = self._may_leave(joined=joined, published=self._published(bases))
         for place in self._seats:
             role = self._role(place, hold, leave)
             if role is not None:
                 roles[place.member.node] = role
-        return self._outcome(roles, bases, order=order, joined=joined)
+        step = self._outcome(roles, bases, order=order, joined=joined)
+        return replace(step, keeping=frozenset(keeping), settled=step.settled and not keeping)
 
     def _start(self) -> Step:
         """Nobody has it: all begin together, each with all the others as peers."""
@@ -169,6 +189,8 @@ class Roll:
         return Role.ELIGIBLE if self._may_be_eligible(place) else Role.HELD
 
     def _may_be_eligible(self, place: Place) -> bool:
+        if len(self._seats) == 1 and not self._named:
+            return True  # all the others are gone, so that there is nobody who might be active
         if not place.member.confirmed and place.member.standing is not Standing.CUT_OFF:
             return False
         others = [other for other in self._seats if other is not place]
@@ -182,15 +204,18 @@ class Roll:
     @staticmethod
     def _knows(other: Place, place: Place) -> bool:
         """Whether `other` has confirmed a list that names the node, or is not waited for."""
-        if other.member.standing in _EXCUSED:
+        if other.member.standing in EXCUSED:
             return True
         peers = other.assignment.instance.peers if other.assignment else ()
         return other.member.confirmed and any(peer.node == place.member.node for peer in peers)
 
     def _joined(self) -> bool:
         """Everybody who is wanted takes part, or cannot be waited for."""
-        return not self._new and all(
-            place.eligible or place.member.standing in _EXCUSED
+        seated = {place.member.node for place in self._seats}
+        late = (one for one in self._target if one.node not in seated and self._occupied(one))
+        coming = self._new or any(one.standing not in EXCUSED for one in late)
+        return not coming and all(
+            place.eligible or place.member.standing in EXCUSED
             for place in self._seats
             if place.member.node in self._wanted
         )
@@ -208,6 +233,33 @@ class Roll:
         # A new order is published from the top: an active node tells by its base whether it is still the best.
         known = recorded if self._orders() == {self._preferred} else {}
         return self._preferred, ranked([*order, *leaving], known)
+
+    def _keeping(self, bases: Mapping[str, int]) -> dict[str, int]:
+        """The bases of active nodes that are not told of a new order yet, because others have to know it first.
+
+        An active node that yields to "the best" before the others have their new ranks yields to the old best one: a
+        third node held the VIP for 20 ms on the way.
+        """
+        waiting = [
+            place
+            for place in self._seats
+            if place.member.node in self._wanted
+            and place.member.standing not in EXCUSED
+            and not place.member.active(self._havip)
+            and not (place.member.confirmed and self._has(place, bases))
+        ]
+        return {
+            place.member.node: place.base
+            for place in self._seats
+            if waiting and place.member.active(self._havip) and self._orders_of(place) != self._preferred
+        }
+
+    def _has(self, place: Place, bases: Mapping[str, int]) -> bool:
+        return self._orders_of(place) == self._preferred and place.base == bases.get(place.member.node)
+
+    @staticmethod
+    def _orders_of(place: Place) -> tuple[str, ...]:
+        return place.assignment.instance.preferred if place.assignment else ()
 
     def _orders(self) -> set[tuple[str, ...]]:
         """The preferences that the nodes have been told."""
@@ -227,7 +279,7 @@ class Roll:
         """Nodes that may begin to leave now."""
         leavers = [place for place in self._seats if place.member.node not in self._wanted]
         forced = {place.member.node for place in leavers if not place.member.belongs}
-        taking_over = [place for place in self._seats if place.member.node in self._wanted and self._serves(place)]
+        taking_over = [place for place in self._seats if place.member.node in self._wanted and place.serves]
         if taking_over and joined and published:
             return frozenset(place.member.node for place in leavers)
         if self._full():
@@ -238,10 +290,8 @@ class Roll:
         """There is no room to join before somebody has left: one at a time, the one that matters least."""
         if any(not place.eligible for place in leavers):
             return set()  # one is on its way already
-        least = sorted(leavers, key=lambda place: (place.member.active(self._havip), _base(place)))[:1]
-        return {
-            place.member.node for place in least if any(self._serves(one) for one in self._seats if one is not place)
-        }
+        least = sorted(leavers, key=lambda place: (place.member.active(self._havip), place.base))[:1]
+        return {place.member.node for place in least if any(one.serves for one in self._seats if one is not place)}
 
     def _full(self) -> bool:
         """Whether somebody is to join and cannot, because the lists of peers are full."""
@@ -250,14 +300,10 @@ class Roll:
             member.node not in seated for member in self._target
         )
 
-    def _serves(self, place: Place) -> bool:
-        """Whether this one can take over: eligible, confirmed, and on a Node that is Ready."""
-        return place.eligible and place.member.confirmed and place.member.ready
-
     def _leaver(self, place: Place, leave: frozenset[str]) -> Role | None:
         if place.eligible:
             return Role.HELD if place.member.node in leave else Role.ELIGIBLE
-        if place.member.confirmed and not place.member.active(self._havip):
+        if place.member.confirmed and not place.member.answers(self._havip):
             return Role.NAMED
         return Role.HELD
 

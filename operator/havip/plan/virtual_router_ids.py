@@ -3,9 +3,10 @@
 Two classes may use one wire, and a virtual router id is all that tells their adverts apart, so all classes count
 together. The record is HAVipNode.spec; a HAVip's status is only asked which id it would like back.
 
-An id never changes in place (that costs an election, up to seconds), and one HAVip cannot have two instances on a node,
-so two HAVips with one id that come to share a node stay as they are: the one that would join waits, and is told for
-whom. To make that rare, an id that nobody in the cluster has is taken as long as there is one.
+An id never changes in place (that costs an election, up to seconds), and one HAVip cannot have two instances on a node.
+So of two HAVips with one id that come to share a node, the one that would join moves to another id, on other nodes
+first (`renumbering`); both ids stay taken on the nodes that run or name them until it is done. Where no id is free, it
+waits, and is told for whom. To make both rare, an id that nobody in the cluster has is taken as long as there is one.
 """
 
 from __future__ import annotations
