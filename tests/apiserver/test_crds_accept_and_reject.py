@@ -52,6 +52,15 @@ def front_end(name: str, port: int) -> dict[str, Any]:
     return {"name": name, "port": port, "poolRef": {"name": "web"}}
 
 
+CLOUDS: dict[str, Body] = {
+    "Azure": {
+        "subscriptionId": "00000000-0000-0000-0000-000000000000",
+        "resourceGroup": "cluster",
+        "loadBalancer": {"name": "vips"},
+    },
+    "Huawei": {"region": "eu-west-101", "projectId": "p1", "networkId": "n1", "subnetId": "s1"},
+    "Tencent": {"region": "ap-guangzhou", "vpcId": "vpc-1", "subnetId": "subnet-1"},
+}
 LARGEST_CLASS = {
     "nodes": {
         "selector": {"matchLabels": {f"{'p' * 60}.example.org/{'n' * 60}{n:03}": "v" * 63 for n in range(16)}},
@@ -426,7 +435,62 @@ REFUSED = [
         "healthCheck.http.path",
         "may not be more than 1024",
     ),
-    Refused("a provider that does not work yet", CLASS, {"provider": "Azure"}, "provider", 'supported values: "None"'),
+    Refused(
+        "a provider that does not exist",
+        CLASS,
+        {"provider": "Amazon"},
+        "provider",
+        'supported values: "None", "Azure", "Huawei", "Tencent"',
+    ),
+    *(
+        Refused(
+            f"provider {name} without its block",
+            CLASS,
+            {"provider": name},
+            name.lower(),
+            f"required with provider {name}",
+        )
+        for name in CLOUDS
+    ),
+    *(
+        Refused(
+            f"the block of {name} with another provider",
+            CLASS,
+            {name.lower(): block},
+            name.lower(),
+            f"must be absent unless provider is {name}",
+        )
+        for name, block in CLOUDS.items()
+    ),
+    Refused(
+        "credentials of no cloud",
+        CLASS,
+        {"credentialsSecret": "of-the-cloud"},
+        "credentialsSecret",
+        "must be absent with provider None",
+    ),
+    Refused(
+        "a subscription that is no id",
+        CLASS,
+        {"provider": "Azure", "azure": {**CLOUDS["Azure"], "subscriptionId": "x" * 36}},
+        "azure.subscriptionId",
+        "must be an id such as 00000000-0000-0000-0000-000000000000",
+    ),
+    Refused(
+        "an endpoint with a path",
+        CLASS,
+        {"provider": "Tencent", "tencent": {**CLOUDS["Tencent"], "endpoint": "https://vpc.example.com/v2"}},
+        "tencent.endpoint",
+        "without path",
+    ),
+    Refused(
+        "a probe more often than Azure takes",
+        CLASS,
+        {"provider": "Azure", "azure": {**CLOUDS["Azure"], "probe": {"intervalSeconds": 4}}},
+        "azure.probe.intervalSeconds",
+        "greater than or equal to 5",
+    ),
+    Refused("a public address with a space", VIP, {"publicIp": "eip 1"}, "publicIp", "by the cloud's own id"),
     Refused("no provider", CLASS, {"provider": None}, "provider", "Required value"),
     Refused(
         "no interface",
@@ -669,7 +733,7 @@ UNKNOWN_FIELDS = [
     (POOL, "spec.extraConfig"),
     (POOL, "spec.healthCheck.script"),
     (POOL, "spec.members.pods"),
-    (CLASS, "spec.azure"),
+    (CLASS, "spec.amazon"),
     (CLASS, "spec.credentials"),
     (CLASS, "spec.election.lease"),
     (NODE, "spec.instances.0.virtualRouterID"),

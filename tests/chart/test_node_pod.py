@@ -130,11 +130,17 @@ def test_only_the_agent_has_a_token(pod: Body, by_name: dict[str, Body]) -> None
     assert token == {"path": "token", "expirationSeconds": 3600}
 
 
+def test_the_keeper_knows_how_much_of_the_grace_period_it_may_take(pod: Body, by_name: dict[str, Body]) -> None:
+    (told,) = [int(each["value"]) for each in by_name["keeper"]["env"] if each["name"] == "HAVIP_GRACE_SECONDS"]
+    assert told == pod["spec"]["terminationGracePeriodSeconds"] - 6
+
+
 def test_the_keeper_and_the_agent_are_told_who_they_are(by_name: dict[str, Body]) -> None:
     for name in ("agent", "keeper"):
         variables = {
             each["name"]: each.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
             for each in by_name[name]["env"]
+            if each["name"] != "HAVIP_GRACE_SECONDS"
         }
         assert variables == {
             "HAVIP_CLASS": None,

@@ -9,8 +9,10 @@ from ipaddress import ip_address
 import pytest
 
 from havip.model.keys import Key
+from havip.plan.admission import judge
 from havip.plan.change import Kind
 from havip.plan.desired import desired
+from havip.plan.observed import Observed
 from havip.testing.builders import LONG_AGO, a_class, a_frontend, a_havip, a_pool, a_service, a_snapshot
 from havip.testing.cluster import Cluster
 
@@ -24,12 +26,23 @@ def ready(snapshot, key=WEB):
 REFUSED = [
     ("another namespace", {"namespace": "evil"}, "NamespaceNotAllowed", ["metadata.namespace", '"evil"', "shop"]),
     ("outside the ranges", {"address": "10.99.0.1"}, "AddressOutsideRanges", ["10.99.0.1", "10.88.0.192/26"]),
-    ("the range's network address", {"address": "10.88.0.192"}, "AddressNotAssignable", ["network address"]),
-    ("the range's broadcast address", {"address": "10.88.0.255"}, "AddressNotAssignable", ["broadcast address"]),
-    ("a subnet's anycast address", {"address": "fd00:88::c0"}, "AddressNotAssignable", ["anycast"]),
+    ("the subnet's broadcast address", {"address": "10.88.0.255"}, "AddressNotAssignable", ["broadcast address"]),
     ("the second of two addresses", {"addresses": ["10.88.0.200", "fd00:99::1"]}, "AddressOutsideRanges", ["[1]"]),
     ("a reserved port", {"frontends": [a_frontend(22)]}, "PortReserved", ["frontends[0].port", "22", "6443"]),
 ]
+
+
+@pytest.mark.parametrize("address", ["10.88.0.192", "fd00:88::c0"])
+def test_a_range_is_no_subnet_its_first_address_can_be_had(address):
+    snapshot = a_snapshot(havips=[a_havip(address=address)])
+    assert judge(Observed(snapshot))[Key("shop", "web")].admitted
+
+
+@pytest.mark.parametrize(("address", "what"), [("10.88.0.192", "network"), ("fd00:88::c0", "anycast")])
+def test_where_no_node_has_told_its_subnet_a_range_is_taken_for_one(address, what):
+    snapshot = a_snapshot(havips=[a_havip(address=address)], node_objects=[])
+    (problem,) = judge(Observed(snapshot))[Key("shop", "web")].problems
+    assert f"{what} address" in problem.message
 
 
 @pytest.mark.parametrize(("given", "reason", "words"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])

@@ -122,7 +122,7 @@ def test_two_holders_who_cannot_hear_each_other_become_one():
     assert "protocol 112" in blocked.message
     assert status(cluster).active_node in cluster.holders(WEB)
     assert before  # the address never had no holder
-    assert [one.reason for one in cluster.events if one.warning] == ["VrrpBlocked"]
+    assert [one.reason for one in cluster.events if one.warning] == ["FailedOver", "VrrpBlocked"]
 
 
 def test_a_held_node_comes_back_when_it_hears_adverts():

@@ -287,3 +287,33 @@ def test_dual_stack_is_one_instance_elected_over_ipv4():
     assert str(one.elected) == "10.88.0.200"
     assert one.source.version == 4
     assert {peer.address.version for peer in one.peers} == {4}
+
+
+def test_the_active_node_is_told_of_a_new_order_when_the_others_know_it():
+    cluster = settled()
+    (active,) = cluster.holders(WEB)
+    best, third = sorted({"n1", "n2", "n3"} - {active})
+    prefer(cluster, best, active, third)
+    cluster.reconcile()
+    told = instances(cluster)
+    assert told[best].preferred == told[third].preferred == (best, active, third)
+    assert told[active].preferred == ()
+    assert cluster.reconcile() == (), "nobody has confirmed yet"
+    cluster.run_nodes()
+    cluster.reconcile()
+    assert instances(cluster)[active].preferred == (best, active, third)
+    cluster.settle()
+    assert [one.priority for one in (instances(cluster)[node] for node in (best, active, third))] == [209, 199, 169]
+
+
+def test_a_node_that_cannot_be_asked_does_not_hold_up_a_new_order():
+    cluster = settled()
+    (active,) = cluster.holders(WEB)
+    best, third = sorted({"n1", "n2", "n3"} - {active})
+    cluster.unreachable.add(third)
+    prefer(cluster, best, active, third)
+    cluster.settle()
+    assert instances(cluster)[active].preferred == ()
+    cluster.wait(120)
+    cluster.settle()
+    assert instances(cluster)[active].preferred == (best, active, third)

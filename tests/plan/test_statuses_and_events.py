@@ -111,11 +111,32 @@ def test_a_hand_over_in_order_is_a_planned_switch():
     cluster = settled()
     (old,) = cluster.holders(WEB)
     new = min({"n1", "n2", "n3"} - {old})
-    report(cluster, old, vip(cluster, State.STANDBY))
+    report(cluster, old, vip(cluster, State.ACTIVE, reason="HandingOver"))
     report(cluster, new, vip(cluster, State.ACTIVE, since=cluster.snapshot.now))
     cluster.reconcile()
     assert cluster.events[-1].reason == "PlannedSwitch"
     assert not cluster.events[-1].warning
+
+
+def test_a_better_candidate_that_takes_over_outranks():
+    cluster = settled()
+    (old,) = cluster.holders(WEB)
+    new = min({"n1", "n2", "n3"} - {old})
+    report(cluster, old, vip(cluster, State.STANDBY))
+    report(cluster, new, vip(cluster, State.ACTIVE, since=cluster.snapshot.now))
+    cluster.reconcile()
+    assert cluster.events[-1].reason == "Outranked"
+    assert not cluster.events[-1].warning
+
+
+def test_a_node_whose_keeper_died_was_not_switched_away_from_as_ordered():
+    cluster = settled()
+    (old,) = cluster.holders(WEB)
+    new = min({"n1", "n2", "n3"} - {old})
+    report(cluster, new, vip(cluster, State.ACTIVE, since=cluster.snapshot.now))
+    cluster.reconcile()
+    assert cluster.events[-1].reason == "FailedOver"
+    assert cluster.events[-1].warning
 
 
 def test_the_history_keeps_ten():

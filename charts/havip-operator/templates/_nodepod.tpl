@@ -101,6 +101,8 @@ spec:
     command: [python3, -m, havip.keeper]
     env:
     {{- include "havip.nodePod.env" . | nindent 4 }}
+    # What is left is for keepalived, haproxy and the agent to end.
+    - {name: HAVIP_GRACE_SECONDS, value: {{ max 1 (sub (int .Values.node.terminationGracePeriodSeconds) 6) | quote }}}
     # Ready = it has applied orders. A roll-out that did not wait for this could take the last node that holds a VIP
     # before the first one can. Not a startup or liveness probe: a keeper without orders must never be killed for it.
     readinessProbe:

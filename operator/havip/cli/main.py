@@ -153,6 +153,14 @@ def _render(options: argparse.Namespace) -> int:
     return FAILED if made.left_out else DONE
 
 
+def _plan(options: argparse.Namespace) -> int:
+    from havip.cli.planning import planned
+
+    for line in planned(options.file, namespace=_own_namespace(options), kubeconfig=options.kubeconfig):
+        _say(line)
+    return DONE
+
+
 def _own_namespace(options: argparse.Namespace) -> str:
     name = options.namespace or os.environ.get("HAVIP_NAMESPACE", "")
     try:
@@ -166,14 +174,19 @@ def _own_namespace(options: argparse.Namespace) -> str:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line understood; exits with 2 and a usage where it is not."""
-    return _parser().parse_args(words)
+    parser = _parser()
+    options = parser.parse_args(words)
+    if options.command is None:
+        parser.error("a COMMAND is required; --help lists them")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
     # kubectl runs a plug-in by its file name.
     called = "kubectl havip" if Path(sys.argv[0]).name == "kubectl-havip" else "havip"
     parser = argparse.ArgumentParser(prog=called, description="Virtual IPs that outlive their nodes.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="store_const", dest="command", const=_version, help="print the version")
+    commands = parser.add_subparsers(metavar="COMMAND")
 
     run = commands.add_parser("run", help="run a part of the product").add_subparsers(required=True, metavar="PART")
     _command(run, "operator", _run_operator, "the operator; settings come from the environment")
@@ -207,6 +220,11 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--pools", type=Path, metavar="FOLDER", help="pool documents (default: pools beside the file)")
     render.add_argument("--interface", default="", help="where the HAVipNode does not name one")
     render.add_argument("--only", choices=("election.json", "haproxy.cfg", "keepalived.conf"), help="this file alone")
+
+    plan = _command(commands, "plan", _plan, "what would be called in the clouds for these HAVips, without calling it")
+    _cluster(plan)
+    plan.add_argument("-f", "--file", type=Path, required=True, help="HAVips, HAVipClasses, BackendPools as YAML")
+    plan.add_argument("-n", "--namespace", help="the operator's namespace (default: HAVIP_NAMESPACE)")
 
     _command(commands, "version", _version, "print the version")
     return parser

@@ -7,6 +7,7 @@ still in flight must not be trusted. SIGTERM finishes the write in flight and ha
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
 import os
@@ -15,11 +16,13 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from havip.controller import logs
 from havip.controller.applying import Applier
 from havip.controller.cache import Cache
+from havip.controller.clouds import Clouds
 from havip.controller.events import EventWriter, Series
 from havip.controller.handlers import Watches
 from havip.controller.health import STUCK, serving
@@ -29,11 +32,12 @@ from havip.controller.metrics import Metrics
 from havip.controller.queue import Backoff, Queue
 from havip.controller.reconciling import Reconciler
 from havip.controller.repairing import Repair
-from havip.controller.resources import Reference, Resource
+from havip.controller.resources import CLASSES, SECRETS, Reference, Resource
 from havip.controller.settings import Settings
 from havip.controller.settling import Settling
 from havip.model.keys import Key
 from havip.model.refusal import Refused
+from havip.plan.cloud_report import CloudReport
 
 _LOG = logging.getLogger(__name__)
 _CHANCE = random.SystemRandom().random
@@ -134,8 +138,27 @@ class Operator:
         settling: Settling[Reference] = Settling(
             clock=time.monotonic, quiet=settings.status_quiet, longest=settings.status_longest
         )
+
+        def reported(class_name: str, report: CloudReport | None) -> None:
+            cache.cloud(class_name, report)
+            seen(Reference(CLASSES, Key("", class_name)))
+
+        clouds = Clouds(
+            secrets=partial(secret_of, kube, settings.namespace),
+            on_report=reported,
+            backoff=Backoff(first=1.0, longest=settings.backoff_longest),
+            chance=_CHANCE,
+            resync_seconds=settings.resync_seconds,
+        )
         reconciler = Reconciler(
-            cache, queue, applier, repair, self._metrics, writers=settings.writers, settling=settling
+            cache,
+            queue,
+            applier,
+            repair,
+            self._metrics,
+            writers=settings.writers,
+            settling=settling,
+            clouds=clouds.want,
         )
 
         def happened(resource: Resource, gone: bool, body: Body) -> None:
@@ -157,6 +180,7 @@ class Operator:
                 group.create_task(self._resync(repair, reconciler))
                 group.create_task(_until(watches.ended))
         finally:
+            await clouds.close()
             await watches.stop()
 
     async def _load(self, repair: Repair) -> None:
@@ -198,6 +222,15 @@ class Operator:
 
     def _unready(self) -> str:
         return "the cluster has not been read yet" if self._leads and not self._synced else ""
+
+
+async def secret_of(kube: Kube, namespace: str, name: str) -> dict[str, str]:
+    """The values of a Secret of the operator's own namespace. Raises `ApiFailed`, `Refused` for one that is no text."""
+    body = await kube.get(SECRETS, Key(namespace, name))
+    try:
+        return {key: base64.b64decode(value).decode().strip() for key, value in (body.get("data") or {}).items()}
+    except ValueError:
+        raise Refused(name, "the values of the Secret must be text") from None
 
 
 async def _until(ended: asyncio.Future[None]) -> None:

@@ -28,6 +28,7 @@ from havip.controller.facts import (
 from havip.controller.resources import Reference, Resource
 from havip.model.address import Address
 from havip.model.keys import Key
+from havip.plan.cloud_report import CloudReport
 from havip.plan.snapshot import Endpoint, Node, SeenClass, SeenHAVip, SeenNode, SeenPool, Service, Snapshot
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ REMEMBERED = 4096
 """Objects remembered as gone: more than can be under way in the watches."""
 API_SERVER = Key("default", "kubernetes")
 """The Service whose endpoints are the API servers' own addresses."""
+CLUSTER = Key("", "kube-system")
+"""The namespace whose uid names the cluster: it lives as long as the cluster does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Cache:
         self._wanted: frozenset[Key] | None = None
         self._daemon_set_generations: dict[Key, int] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._clouds: dict[str, CloudReport] = {}
 
     def observe(self, resource: Resource, body: Mapping[str, Any]) -> bool:
         """Take in a body as stored. True = something a decision looks at has changed."""
@@ -116,6 +120,13 @@ class Cache:
         """This is how we wrote it: a later generation is somebody else's change, and is put right."""
         self._daemon_set_generations[key_of(body)] = body["metadata"].get("generation", 1)
 
+    def cloud(self, class_name: str, report: CloudReport | None) -> None:
+        """What is known of a class's cloud side now; None = nobody looks at it any more."""
+        if report is None:
+            self._clouds.pop(class_name, None)
+        else:
+            self._clouds[class_name] = report
+
     def known(self, resource: Resource) -> dict[Key, tuple[str, int]]:
         """Key -> (uid, resourceVersion) of everything kept of a kind."""
         return {key: (entry.uid, entry.version) for key, entry in self._entries[resource].items()}
@@ -171,6 +182,7 @@ class Cache:
         """Everything a decision may look at, as one frozen value."""
         endpoints = _merged(self._of(resources.SLICES, Slice).items())
         config_maps = self._entries[resources.CONFIG_MAPS]
+        cluster = self._entries[resources.NAMESPACES].get(CLUSTER)
         return Snapshot(
             now=now,
             classes=_by_name(self._of(resources.CLASSES, SeenClass)),
@@ -194,6 +206,8 @@ class Cache:
             unreadable=frozenset(
                 key for key, entry in self._entries[resources.HAVIPS].items() if entry.problem and entry.fact is None
             ),
+            cluster=cluster.uid if cluster else "",
+            clouds=dict(self._clouds),
             uninstalling=any(isinstance(entry.fact, UninstallMark) for entry in config_maps.values()),
         )
 

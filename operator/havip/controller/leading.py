@@ -99,7 +99,11 @@ class Leading:
             async with asyncio.timeout(max(0.05, self._until - sent) if self.holds() else self._renew_deadline):
                 taken = await self._take()
         except (ApiFailed, TimeoutError) as error:
-            _LOG.info("the Lease could not be written: %s", error, extra={"object": f"Lease {self._key}"})
+            _LOG.info(
+                "the Lease could not be written: %s",
+                error or type(error).__name__,
+                extra={"object": f"Lease {self._key}"},
+            )
             return False
         if taken:
             self._until = sent + self._renew_deadline

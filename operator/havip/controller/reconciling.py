@@ -10,8 +10,8 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -27,6 +27,7 @@ from havip.model.keys import Key
 from havip.model.refusal import Refused
 from havip.plan.change import ApplyPool, Change, Emit, HoldFinalizer, WriteStatus
 from havip.plan.changes import changes
+from havip.plan.clouds import CloudWish
 from havip.plan.desired import desired
 from havip.plan.snapshot import Snapshot
 
@@ -60,10 +61,12 @@ def _phase(change: Change) -> Phase:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What to do, and in how many seconds the answer would be another one even if nothing happened (None = never)."""
+    """What to do, in how many seconds the answer would be another one even if nothing happened (None = never), and what
+    each class wants of its cloud."""
 
     changes: Sequence[Change]
     look_again_in: float | None = None
+    clouds: Mapping[str, CloudWish] = field(default_factory=dict)
 
 
 Plan = Callable[[Snapshot], Planned]
@@ -71,11 +74,12 @@ Plan = Callable[[Snapshot], Planned]
 
 def plan(snapshot: Snapshot) -> Planned:
     wanted = desired(snapshot)
-    return Planned(changes(snapshot, wanted), wanted.look_again_in)
+    return Planned(changes(snapshot, wanted), wanted.look_again_in, wanted.clouds)
 
 
 class Reconciler:
-    """`wake` has to be called (in this loop) after something was added to the queue."""
+    """`wake` has to be called (in this loop) after something was added to the queue. `clouds` is told with every pass
+    what the classes want of theirs."""
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class Reconciler:
         *,
         writers: int = 8,
         settling: Settling[Reference] | None = None,
+        clouds: Callable[[Mapping[str, CloudWish]], None] = lambda _: None,
         plan: Plan = plan,
     ) -> None:
         self._cache = cache
@@ -95,6 +100,7 @@ class Reconciler:
         self._repair = repair
         self._metrics = metrics
         self._writers = writers
+        self._clouds = clouds
         self._plan = plan
         self._settling = settling or Settling(clock=time.monotonic, quiet=0, longest=0)
         self._awake = asyncio.Event()
@@ -143,6 +149,7 @@ class Reconciler:
             await self._repair.load_endpoints()
             snapshot = self._cache.snapshot(datetime.now(UTC))
             planned = await self._think(snapshot)
+            self._clouds(planned.clouds)
             done = await self._carry_out(planned.changes)
         except Exception as error:
             # A pass that fails as a whole (a plan that stumbles, endpoints that cannot be listed) comes again.

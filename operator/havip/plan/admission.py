@@ -75,7 +75,8 @@ class Admission:
         self._observed = observed
         self._defaults = default_classes(observed)
         self._owners = _owners(observed)
-        self._edges = _subnet_edges(observed)
+        self._networks = {own.network for member in observed.members.values() for own in member.own}
+        self._edges = _subnet_edges(self._networks)
 
     def verdicts(self) -> list[Verdict]:
         havips = self._observed.snapshot.havips
@@ -155,7 +156,10 @@ class Admission:
                 Reason.ADDRESS_OUTSIDE_RANGES,
                 f"{field}: {address} is outside the class's addressRanges; an address in {listed} would be accepted",
             )
-        edge = self._edges.get(address) or next(filter(None, (_edge(address, one) for one in around)), None)
+        edge = self._edges.get(address)
+        if edge is None and not any(address in one for one in self._networks if one.version == address.version):
+            # Where no node's subnet says better, a range is taken for one.
+            edge = next(filter(None, (_edge(address, one) for one in around)), None)
         if edge:
             yield Problem(
                 Reason.ADDRESS_NOT_ASSIGNABLE,
@@ -277,9 +281,8 @@ def _owners(observed: Observed) -> dict[Address, str]:
     return out
 
 
-def _subnet_edges(observed: Observed) -> dict[Address, str]:
+def _subnet_edges(networks: Iterable[Network]) -> dict[Address, str]:
     """Network and broadcast addresses of the subnets that the nodes are in."""
-    networks = {own.network for member in observed.members.values() for own in member.own}
     return {
         address: what
         for one in networks

@@ -10,6 +10,7 @@ from havip.model.keys import Key
 from havip.model.refusal import Refused
 from havip.plan.admission import network
 from havip.plan.classes import is_default
+from havip.plan.clouds import not_allowed, secret_missing
 from havip.plan.conditions import Statement, false, stamped, true
 from havip.plan.observed import Observed
 from havip.plan.reasons import Reason, Type
@@ -46,6 +47,11 @@ def _ready(seen: SeenClass, observed: Observed) -> Statement:
         return false(
             Type.READY, Reason.NO_TEMPLATE, "the chart's ConfigMap havip-node-template is missing; run helm upgrade"
         )
+    report = observed.snapshot.clouds.get(seen.metadata.name)
+    if secret_missing(seen.object, observed):
+        return false(Type.READY, Reason.CREDENTIALS_NOT_ALLOWED, not_allowed(seen))
+    if report is not None and report.trouble is not None:
+        return false(Type.READY, report.trouble.reason, f"{seen.object.spec.provider.value}: {report.trouble.message}")
     wanted = [node.name for node in observed.wanted_nodes(seen)]
     if not wanted:
         return false(
@@ -58,9 +64,20 @@ def _ready(seen: SeenClass, observed: Observed) -> Statement:
         return false(
             Type.READY,
             Reason.NODES_NOT_REPORTING,
-            f"{len(silent)} of {len(wanted)} nodes have not reported an interface: {', '.join(silent[:NAMED])}{more}",
+            f"{len(silent)} of {len(wanted)} nodes have not reported an interface: {', '.join(silent[:NAMED])}{more}"
+            + _said_by(seen, silent, observed),
         )
-    return true(Type.READY, Reason.NODES_REPORTING, f"all {len(wanted)} nodes report")
+    said = [f"all {len(wanted)} nodes report", *(report.warnings if report else ())]
+    return true(Type.READY, Reason.NODES_REPORTING, "; ".join(said))
+
+
+def _said_by(seen: SeenClass, silent: Sequence[str], observed: Observed) -> str:
+    """What one of the silent nodes says of its own."""
+    for node in silent:
+        member = observed.member(seen.metadata.name, node)
+        if member is not None and member.seen.status is not None and member.seen.status.error:
+            return f"; {node}: {member.seen.status.error}"
+    return ""
 
 
 def _default(seen: SeenClass, defaults: Sequence[str]) -> Iterable[Statement]:

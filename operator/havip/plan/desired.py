@@ -17,6 +17,7 @@ from havip.plan.admission import judge
 from havip.plan.change import ApplyDaemonSet, Kind
 from havip.plan.class_status import class_status
 from havip.plan.classes import default_classes
+from havip.plan.clouds import CloudWish, gives_back, has_given_back, wishes
 from havip.plan.deletion import Release, release
 from havip.plan.instances import Electorates, VipPlan, is_live
 from havip.plan.nodes import by_node, node_objects
@@ -36,6 +37,7 @@ class Desired:
     `vips`: the decisions about each HAVip that lives. `node_specs`, `pools`, `daemon_sets`: objects that are to be, by
     name (class, for DaemonSets); `unneeded_nodes`: HAVipNodes that may be deleted now. `kept_pools`: pool documents
     that are left as they are. `hold`: objects that are to carry our finalizer; `let_go`: those that are released.
+    `clouds`: what each class wants of its cloud, by class.
     `quarantined`: HAVips that go while nodes cannot be asked, and which. `look_again_in`: seconds after which the
     plan would be another one even if nothing happened; None = never.
     """
@@ -48,6 +50,7 @@ class Desired:
     daemon_sets: Mapping[str, ApplyDaemonSet]
     hold: frozenset[ObjectKey]
     let_go: frozenset[ObjectKey]
+    clouds: Mapping[str, CloudWish]
     quarantined: Mapping[Key, tuple[str, ...]]
     havip_statuses: Mapping[Key, HAVipStatus]
     pool_statuses: Mapping[Key, BackendPoolStatus]
@@ -72,6 +75,7 @@ class _Planning:
         self.stray = self._stray()
         self.users = users(observed)
         self.class_users = self._class_users()
+        self.clouds = wishes(observed, self.vips)
         self.assigned = by_node(
             (
                 *(plan.assignments for plan in self.vips.values()),
@@ -95,6 +99,7 @@ class _Planning:
             daemon_sets=self._daemon_sets(),
             hold=frozenset(self._hold(used)),
             let_go=frozenset(self._let_go(nodes.specs, used)),
+            clouds=self.clouds,
             quarantined={key: one.cut_off for key, one in self.releases.items() if one.done and one.cut_off},
             havip_statuses=self._havip_statuses(),
             pool_statuses=self._pool_statuses(pool_plans),
@@ -225,17 +230,24 @@ class _Planning:
 
     def _let_go(self, specs: Mapping[str, NodeSpec], used: set[Key]) -> Iterable[ObjectKey]:
         uninstalling = self.snapshot.uninstalling
-        if uninstalling and not all(one.done for one in self.releases.values()):
+        if uninstalling and not all(self._done(key, one) for key, one in self.releases.items()):
             return
         for key, one in self.releases.items():
-            if one.done and key in self.snapshot.havips:
+            if key in self.snapshot.havips and self._done(key, one):
                 yield Kind.HAVIP, key
         for key, seen in self.snapshot.pools.items():
             if uninstalling or (seen.metadata.deleting and key not in used and not self.users.get(key)):
                 yield Kind.POOL, key
         for name, of in self.snapshot.classes.items():
+            if not gives_back(of, self.snapshot):
+                continue
             if uninstalling or (of.metadata.deleting and name in self._closing() and not self._left(name, specs)):
                 yield Kind.CLASS, Key("", name)
+
+    def _done(self, key: Key, release: Release) -> bool:
+        """Whether neither a node nor a cloud has anything of the HAVip left."""
+        seen = self.snapshot.havips.get(key)
+        return release.done and (seen is None or has_given_back(seen, self.snapshot))
 
     def _left(self, class_name: str, specs: Mapping[str, NodeSpec]) -> bool:
         return any(name in specs for name in self._names(class_name))

@@ -41,7 +41,10 @@ def _switch(key: Key, uid: str, old: HAVipStatus, new: HAVipStatus) -> Iterable[
     if last.from_ is None:
         yield _emit(Kind.HAVIP, key, uid, Reason.ACTIVATED, f"{last.to} is active")
     elif last.reason == Reason.PLANNED_SWITCH.value:
-        yield _emit(Kind.HAVIP, key, uid, Reason.PLANNED_SWITCH, f"moved from {last.from_} to {last.to} in order")
+        yield _emit(Kind.HAVIP, key, uid, Reason.PLANNED_SWITCH, f"moved from {last.from_} to {last.to} as ordered")
+    elif last.reason == Reason.OUTRANKED.value:
+        note = f"moved from {last.from_} to {last.to}, the better candidate"
+        yield _emit(Kind.HAVIP, key, uid, Reason.OUTRANKED, note)
     else:
         took = "" if last.duration_milliseconds is None else f" after {last.duration_milliseconds} ms"
         note = f"{last.to} took over from {last.from_}{took} ({last.reason})"

@@ -43,7 +43,7 @@ def _ready(plan: PoolPlan, *, users: Sequence[Key], healthy: int | None) -> Stat
     if broken:
         return false(Type.READY, broken[0].reason, "; ".join(problem.message for problem in broken))
     if not plan.pool.servers:
-        return false(Type.READY, Reason.NO_SERVERS, "spec.members: no server is ready; connections are refused")
+        return false(Type.READY, Reason.NO_SERVERS, "spec.members: no server is ready; connections are closed at once")
     if not users:
         return false(Type.READY, Reason.NOT_USED, "no HAVip uses this pool")
     if healthy is None:

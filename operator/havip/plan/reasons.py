@@ -50,6 +50,8 @@ class Reason(StrEnum):
     ADVERTS_HEARD = "AdvertsHeard"
     ONE_ACTIVE = "OneActive"
     PROGRAMMED = "Programmed"
+    PROGRAMMING = "Programming"
+    CREDENTIALS_NOT_ALLOWED = "CredentialsNotAllowed"
     # of pools
     SERVICE_MISSING = "ServiceMissing"
     PORT_MISSING = "PortMissing"
@@ -75,6 +77,7 @@ class Reason(StrEnum):
     ACTIVATED = "Activated"
     FAILED_OVER = "FailedOver"
     PLANNED_SWITCH = "PlannedSwitch"
+    OUTRANKED = "Outranked"
     NOT_HEARD = "NotHeard"
     DEACTIVATED = "Deactivated"
     READY = "Ready"

@@ -10,6 +10,7 @@ from havip.api.v1alpha1 import BackendPool, HAVip, HAVipClass
 from havip.model.address import Address
 from havip.model.keys import Key
 from havip.model.node import NodeSpec, NodeStatus
+from havip.plan.cloud_report import CloudReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,9 @@ class Snapshot:
 
     `pool_documents`: name of a pool ConfigMap -> its `pool.json`. `daemon_sets`: class -> the digest it was applied
     with. `template_digest`: of the chart's node pod template. `api_server`: addresses of the API server.
-    `uninstalling`: the release is going away; release everything, make nothing. `unreadable`: HAVips that exist and
-    could not be read; what was allocated for them stays as it is.
+    `cluster`: the uid of the namespace kube-system, by which clouds know whose something is. `clouds`: what is known of
+    the cloud side of a class, by class. `uninstalling`: the release is going away; release everything, make nothing.
+    `unreadable`: HAVips that exist and could not be read; what was allocated for them stays as it is.
     """
 
     now: datetime
@@ -123,5 +125,7 @@ class Snapshot:
     template_digest: str = ""
     api_server: tuple[Address, ...] = ()
     credential_secrets: tuple[str, ...] = ()
+    cluster: str = ""
+    clouds: Mapping[str, CloudReport] = field(default_factory=dict)
     uninstalling: bool = False
     unreadable: frozenset[Key] = frozenset()

@@ -16,6 +16,7 @@ from havip.model.keys import Key
 from havip.model.refusal import LeftOut
 from havip.model.states import State
 from havip.plan.claims import grace
+from havip.plan.clouds import programmed
 from havip.plan.conditions import Statement, false, found, stamped, true
 from havip.plan.deletion import Release
 from havip.plan.holders import Holders, holders
@@ -25,6 +26,8 @@ from havip.plan.reasons import Reason, Type
 from havip.plan.settings import timing_of
 from havip.plan.snapshot import SeenHAVip
 
+_IN_ORDER = frozenset(("HandingOver", "NotEligible", "Overlapping", "FlowsEnding"))
+"""Reasons of a node's state (the keeper's words) that say that it gave the VIP up as it was told."""
 _WAITED_FOR = (Standing.CONFIRMED, Standing.BEHIND)
 
 
@@ -56,9 +59,10 @@ class _View:
 def havip_status(plan: VipPlan, observed: Observed) -> HAVipStatus:
     """The status of a HAVip that is not being deleted."""
     view = _view(plan, observed)
-    ready, seen_generation = _ready(view)
+    carried = programmed(plan, observed)
+    ready, seen_generation = _ready(view, carried)
     conditions = stamped(
-        (ready, _programmed(view, ready), _claimed(view), _blocked(view)),
+        (ready, _programmed(view, ready, carried), _claimed(view), _blocked(view)),
         view.old.conditions,
         now=observed.snapshot.now,
         generation=seen_generation,
@@ -111,7 +115,7 @@ def _view(plan: VipPlan, observed: Observed) -> _View:
     members = tuple(filter(None, (observed.member(name, node) for node in order)))
     of = observed.snapshot.classes.get(name)
     found_holders = (
-        holders(verdict.key, members, plan.step.roles, grace=grace(timing_of(of.object)), waits=observed.waits)
+        holders(verdict.key, members, plan.step, grace=grace(timing_of(of.object)), waits=observed.waits)
         if of is not None
         else Holders()
     )
@@ -127,7 +131,7 @@ def _class_name(view: _View, observed: Observed) -> str | None:
 # -- conditions ---------------------------------------------------------------------------------------------------
 
 
-def _ready(view: _View) -> tuple[Statement, int]:
+def _ready(view: _View, carried: Statement) -> tuple[Statement, int]:
     """Ready, and the generation that the status speaks of.
 
     While a working VIP is being changed, it stays Ready and the status goes on speaking of the generation before:
@@ -139,10 +143,15 @@ def _ready(view: _View) -> tuple[Statement, int]:
     active = view.holders.active
     if active is None:
         return _unclaimed(view), view.generation
+    was_ready = found(view.old.conditions, Type.READY)
+    if was_ready is not None and was_ready.status is not ConditionStatus.TRUE:
+        was_ready = None
+    if was_ready is None and carried.status is not ConditionStatus.TRUE:
+        # Later, while the cloud is told of a change, what it was told before goes on.
+        return false(Type.READY, carried.reason, carried.message), view.generation
     if not view.applied(active):
-        was = found(view.old.conditions, Type.READY)
-        if was is not None and was.status is ConditionStatus.TRUE and active.standing in _WAITED_FOR:
-            return _held(view, active), was.observed_generation or view.generation
+        if was_ready is not None and active.standing in _WAITED_FOR:
+            return _held(view, active), was_ready.observed_generation or view.generation
         return _not_applied(active), view.generation
     return _held(view, active), view.generation
 
@@ -223,10 +232,10 @@ def _cannot(view: _View, member: Member) -> bool:
     return view.left_out(member) is not None if report is None else report.state is State.FAULT
 
 
-def _programmed(view: _View, ready: Statement) -> Statement:
+def _programmed(view: _View, ready: Statement, carried: Statement) -> Statement:
     if not view.plan.step.roles and not view.plan.assignments:
         return false(Type.PROGRAMMED, ready.reason, ready.message)
-    return true(Type.PROGRAMMED, Reason.PROGRAMMED, "the network needs nothing but the nodes (provider None)")
+    return carried
 
 
 def _claimed(view: _View) -> Statement:
@@ -307,4 +316,21 @@ def _why(view: _View, last: str | None, outage_ms: int | None) -> str:
             return Reason.NODE_NOT_READY.value
         if report is not None and report.state is State.FAULT and report.reason:
             return report.reason
-    return Reason.PLANNED_SWITCH.value if outage_ms is None else Reason.NOT_HEARD.value
+        if outage_ms is None and report is not None and report.reason in _IN_ORDER:
+            return Reason.PLANNED_SWITCH.value
+        if outage_ms is None and report is not None and report.state is State.STANDBY and not _ordered(view):
+            return Reason.OUTRANKED.value
+    if outage_ms is None and _ordered(view):
+        return Reason.PLANNED_SWITCH.value
+    return Reason.NOT_HEARD.value
+
+
+def _ordered(view: _View) -> bool:
+    """Whether the user asked for the node that is active now, or the last one was told to leave."""
+    active = view.holders.active
+    spec = view.plan.verdict.seen.object.spec.nodes
+    last = view.old.active_node
+    best = bool(spec.preferred) and active is not None and spec.preferred[0] == active.node
+    step = view.plan.step
+    told = {*step.leaving, *step.outgoing}
+    return best or (last is not None and (last not in view.plan.target or last in told))

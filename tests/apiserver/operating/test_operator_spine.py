@@ -51,7 +51,7 @@ def test_an_applied_vip_becomes_ready_with_everything_its_nodes_need(stand: Stan
 
     told = {name: instances(stand, f"edge.{name}")["shop/web"] for name in NODES}
     assert {one["virtualRouterId"] for one in told.values()} == {status["virtualRouterId"]}
-    assert sorted(one["priority"] for one in told.values()) == [189, 199, 209]
+    assert sorted(one["priority"] for one in told.values()) == [169, 199, 209]
     assert all(len(one["peers"]) == 2 for one in told.values())
     assert all(one["frontends"][0]["pool"] == "shop/web" for one in told.values())
 

@@ -45,7 +45,8 @@ class Members(Model):
         Annotated[tuple[StaticMember, ...], Field(max_length=STATIC_MEMBERS), ListType("map", ("address", "port"))]
         | None
     ) = None
-    """Real servers by their addresses. An empty list is a pool without servers: connections are refused."""
+    """Real servers by their addresses. An empty list is a pool without servers: connections are closed at
+    once."""
     service: ServiceMembers | None = None
     """The ready endpoints of a Service."""
 

@@ -59,14 +59,15 @@ AzureName = Annotated[
         )
     ),
 ]
+_STEP = "[A-Za-z0-9._()-]+"
 SubnetId = Annotated[
     str,
     Field(min_length=1, max_length=400),
     Rules(
         (
             Rule(
-                "self.matches('^/subscriptions/[^/ ]+/resourceGroups/[^/ ]+/providers/Microsoft[.]Network"
-                "/virtualNetworks/[^/ ]+/subnets/[^/ ]+$')",
+                f"self.matches('^/subscriptions/{_STEP}/resourceGroups/{_STEP}/providers/Microsoft[.]Network"
+                f"/virtualNetworks/{_STEP}/subnets/{_STEP}$')",
                 "must be a subnet's resource id: /subscriptions/../resourceGroups/../providers/Microsoft.Network"
                 "/virtualNetworks/../subnets/..",
             ),

@@ -121,8 +121,9 @@ class HAVipSpec(Model):
     nodes: CandidateNodes = CandidateNodes()
     """The nodes that may hold the VIP."""
     failback: Failback = Failback.NEVER
-    """What a better candidate does when it returns. Never: it does not take over. Immediate: it takes over at once.
-    Delayed: it takes over after failbackDelaySeconds."""
+    """What a better candidate does when it returns. Never: it does not take over, once the election of the active node
+    has run for the class's settleSeconds. Immediate: it takes over at once. Delayed: it takes over after
+    failbackDelaySeconds."""
     failback_delay_seconds: Annotated[int, Field(ge=1, le=86_400), Int32] | None = None
     """How long, in seconds, a returning node waits with failback Delayed; required then and refused otherwise."""
     frontends: Annotated[

@@ -1,0 +1,303 @@
+"""Calls the clouds: one worker per class brings its cloud from what it is to what the class wants.
+
+Here, and nowhere else, provider code runs in threads: an SDK call must never hold the loop that renews the Lease, and
+never more than a few may be under way. A worker looks when the wish changes, after its own writes, when it is told to
+(a failover of a cloud that says who holds a VIP) and every ten minutes; between, it is silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from havip.controller.kube import ApiFailed
+from havip.controller.queue import Backoff
+from havip.model.cloud import Wanted
+from havip.model.keys import Key
+from havip.model.refusal import Refused
+from havip.plan.cloud_report import CloudHolder, CloudReport, Trouble
+from havip.plan.clouds import CloudWish
+from havip.provider import (
+    Change,
+    Cloud,
+    CloudFailed,
+    Conflict,
+    Credentials,
+    Forbidden,
+    Invalid,
+    NoSuchProvider,
+    NotFound,
+    Plan,
+    Provider,
+    ProviderBroken,
+    Throttled,
+    Unavailable,
+    find,
+)
+
+_LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+RESYNC_SECONDS = 600.0
+HOPELESS_SECONDS = 60.0
+"""Until the next try where trying alone does not help: somebody may have mended it (a permission, a quota)."""
+_ROUNDS = 6
+"""Looks in a row after own writes; a provider that has still something to do then gets the back-off."""
+_CALLS = 8
+_REASONS: dict[type[CloudFailed], str] = {
+    Throttled: "Throttled",
+    Conflict: "Conflict",
+    Unavailable: "CloudUnavailable",
+    Forbidden: "Forbidden",
+    NotFound: "CloudObjectNotFound",
+    Invalid: "RefusedByCloud",
+}
+
+Secrets = Callable[[str], Awaitable[dict[str, str]]]
+"""The values of a Secret of the operator's namespace, by its name. Raises `ApiFailed`."""
+
+
+class Clouds:
+    """Workers by class. `on_report` is called in the loop, with every report that is news."""
+
+    def __init__(
+        self,
+        *,
+        secrets: Secrets,
+        on_report: Callable[[str, CloudReport | None], None],
+        backoff: Backoff,
+        chance: Callable[[], float],
+        find: Callable[[str], Provider[Any, Any]] = find,
+        resync_seconds: float = RESYNC_SECONDS,
+    ) -> None:
+        self._secrets = secrets
+        self._on_report = on_report
+        self._backoff = backoff
+        self._chance = chance
+        self._find = find
+        self._resync = resync_seconds
+        self._workers: dict[str, _Worker] = {}
+        self._threads = ThreadPoolExecutor(max_workers=_CALLS, thread_name_prefix="cloud")
+        self._objects: dict[str, asyncio.Lock] = {}
+
+    def want(self, wishes: Mapping[str, CloudWish]) -> None:
+        """The wishes of all classes that have a cloud, by class. A class that is not among them any more is left."""
+        for name in set(self._workers) - set(wishes):
+            self._workers.pop(name).end()
+            self._on_report(name, None)
+        for name, wish in wishes.items():
+            worker = self._workers.get(name)
+            if worker is None:
+                worker = self._workers[name] = _Worker(self, name, wish)
+            worker.want(wish)
+
+    def look(self, class_name: str) -> None:
+        """Look now: something happened that the cloud may say more about."""
+        if class_name in self._workers:
+            self._workers[class_name].look()
+
+    async def close(self) -> None:
+        """End all workers; calls under way end as they end."""
+        ended = [worker.end() for worker in self._workers.values()]
+        self._workers.clear()
+        await asyncio.gather(*ended, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    # -- for the workers --------------------------------------------------------------------------------------
+
+    async def call(self, work: Callable[..., T], *args: object) -> T:
+        """Run a provider's blocking work in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    def lock(self, provider: str, name: str) -> asyncio.Lock:
+        """One writer per cloud object, whichever class it writes for."""
+        return self._objects.setdefault(f"{provider} {name.lower()}", asyncio.Lock())
+
+    async def credentials(self, secret: str) -> Credentials:
+        return Credentials(await self._secrets(secret) if secret else None)
+
+    def report(self, name: str, report: CloudReport) -> None:
+        self._on_report(name, report)
+
+    def provider(self, name: str) -> Provider[Any, Any]:
+        return self._find(name)
+
+    def pause(self, failures: int) -> float:
+        return self._backoff.delay(failures, self._chance())
+
+    @property
+    def resync_seconds(self) -> float:
+        return self._resync
+
+
+@dataclass(slots=True)
+class _Link:
+    """A connection and what it was made of."""
+
+    cloud: Cloud[Any, Any]
+    wish: CloudWish
+    digest: str
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """One class's cloud side."""
+
+    clouds: Clouds
+    name: str
+    wish: CloudWish
+    _awake: asyncio.Event = field(default_factory=asyncio.Event)
+    _task: asyncio.Task[None] | None = None
+    _link: _Link | None = None
+    _failures: int = 0
+    _last: CloudReport | None = None
+
+    def want(self, wish: CloudWish) -> None:
+        if self._task is not None and wish == self.wish:
+            return
+        self.wish = wish
+        self._failures = 0
+        self.look()
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"cloud of {self.name}")
+
+    def look(self) -> None:
+        self._awake.set()
+
+    def end(self) -> asyncio.Task[None]:
+        assert self._task is not None  # noqa: S101 - made with the first wish
+        self._task.cancel()
+        return self._task
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                self._awake.clear()
+                wait = await self._pass()
+                try:
+                    async with asyncio.timeout(wait):
+                        await self._awake.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            self._unlink()
+
+    async def _pass(self) -> float:
+        """Bring the cloud nearer; seconds until the next look if nothing happens."""
+        wish = self.wish
+        try:
+            await self._reach(wish)
+        except (CloudFailed, ApiFailed, Refused, NoSuchProvider, ProviderBroken) as failed:
+            return self._failed(wish, failed)
+        except Exception as error:
+            # A provider's defect must not end the others' workers; what it says may hold anything, so it is not shown.
+            _LOG.exception("the provider stumbled", extra={"object": f"HAVipClass {self.name}"})
+            return self._failed(wish, Unavailable(f"the provider stumbled over {type(error).__name__}"))
+        self._failures = 0
+        return self.clouds.resync_seconds
+
+    async def _reach(self, wish: CloudWish) -> None:
+        provider = self.clouds.provider(wish.provider)
+        desired = provider.adjust(wish.wanted)
+        cloud = await self._linked(provider, wish)
+        for _ in range(_ROUNDS):
+            observed = await self.clouds.call(cloud.observe, desired)
+            plan = provider.plan(desired, observed)
+            self._report(_of_plan(wish.wanted, plan))
+            if not plan.changes:
+                return
+            await self._carry_out(wish.provider, cloud, plan.changes)
+            if self.wish != wish:
+                return  # `want` has set the alarm
+        raise Conflict(f"after {_ROUNDS} looks there is still something to do: {plan.changes[0]}")
+
+    async def _linked(self, provider: Provider[Any, Any], wish: CloudWish) -> Cloud[Any, Any]:
+        """The connection; a new one after another credential, endpoint or provider."""
+        credentials = await self.clouds.credentials(wish.secret)
+        link = self._link
+        if link is not None and link.digest == credentials.digest and _same_place(link.wish, wish):
+            return link.cloud
+        self._unlink()
+        cloud = await self.clouds.call(provider.connect, wish.wanted, credentials)
+        self._link = _Link(cloud, wish, credentials.digest)
+        return cloud
+
+    def _unlink(self) -> None:
+        if self._link is not None:
+            self._link.cloud.close()
+            self._link = None
+
+    async def _carry_out(self, provider: str, cloud: Cloud[Any, Any], changes: Sequence[Change]) -> None:
+        for _, stage in itertools.groupby(changes, lambda change: change.stage):
+            results = await asyncio.gather(
+                *(self._one(provider, cloud, change) for change in stage), return_exceptions=True
+            )
+            _raise_first(results)
+
+    async def _one(self, provider: str, cloud: Cloud[Any, Any], change: Change) -> None:
+        async with self.clouds.lock(provider, change.on):
+            _LOG.info("%s", change, extra={"object": f"HAVipClass {self.name}"})
+            await self.clouds.call(cloud.apply, change)
+
+    def _failed(self, wish: CloudWish, failed: Exception) -> float:
+        self._failures += 1
+        hopeful = isinstance(failed, ApiFailed) or (isinstance(failed, CloudFailed) and failed.again)
+        if isinstance(failed, Forbidden):
+            self._unlink()  # a token may have been taken back; the next one is made of what the Secret says then
+        last = self._last
+        trouble = Trouble(_reason(failed), getattr(failed, "message", "") or str(failed))
+        before = last if last is not None and last.wanted == wish.wanted else CloudReport(wish.wanted, looked=False)
+        self._report(replace(before, trouble=trouble))
+        asked = (failed.wait or 0.0) if isinstance(failed, CloudFailed) else 0.0
+        wait = max(asked, self.clouds.pause(self._failures) if hopeful else HOPELESS_SECONDS)
+        _LOG.warning(
+            "the cloud: %s; next try in %.1f s", trouble.message, wait, extra={"object": f"HAVipClass {self.name}"}
+        )
+        return wait
+
+    def _report(self, report: CloudReport) -> None:
+        if report != self._last:
+            self._last = report
+            self.clouds.report(self.name, report)
+
+
+def _same_place(one: CloudWish, other: CloudWish) -> bool:
+    return (one.provider, one.wanted.settings, one.wanted.owner) == (
+        other.provider,
+        other.wanted.settings,
+        other.wanted.owner,
+    )
+
+
+def _raise_first(results: Iterable[BaseException | None]) -> None:
+    """The failures of one stage: all of it was tried, the first one is told."""
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+def _reason(failed: Exception) -> str:
+    if isinstance(failed, NoSuchProvider | ProviderBroken):
+        return "ProviderMissing"
+    if isinstance(failed, ApiFailed | Refused):
+        return "SecretNotReadable"
+    return next((word for kind, word in _REASONS.items() if isinstance(failed, kind)), "CloudFailed")
+
+
+def _of_plan(wanted: Wanted, plan: Plan) -> CloudReport:
+    blocked: dict[Key, Trouble] = {}
+    for one in plan.findings:
+        if one.blocks and one.havip is not None:
+            blocked.setdefault(one.havip, Trouble("NotProgrammable", str(one)))
+    return CloudReport(
+        wanted,
+        looked=True,
+        pending=frozenset(key for change in plan.changes for key in change.havips),
+        blocked=blocked,
+        warnings=tuple(str(one) for one in plan.findings if not one.blocks or one.havip is None),
+        holders={key: CloudHolder(one.node, one.instance, one.since) for key, one in plan.holders.items()},
+    )

@@ -1,0 +1,144 @@
+"""What each class wants of its cloud, and what is said of a HAVip that a cloud must carry.
+
+A HAVip that is being deleted is wanted no more; one that cannot be read, or gets nothing new, keeps what it has there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from havip.api.v1alpha1 import ConditionStatus, HAVipClass
+from havip.api.v1alpha1.havip_class import Provider
+from havip.model.cloud import CloudNode, Owner, Wanted, WantedVip
+from havip.model.keys import Key
+from havip.plan.conditions import Statement, false, found, true
+from havip.plan.deletion import RELEASE_ANYWAY
+from havip.plan.instances import VipPlan
+from havip.plan.observed import Observed
+from havip.plan.reasons import Reason, Type
+from havip.plan.snapshot import SeenClass, SeenHAVip, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class CloudWish:
+    """What a class wants, of which provider, with which Secret ("" = the environment's credentials)."""
+
+    provider: str
+    wanted: Wanted
+    secret: str = ""
+
+
+def is_called(of: HAVipClass) -> bool:
+    """Whether the class has a cloud that must be called."""
+    return of.spec.provider is not Provider.NONE
+
+
+def secret_missing(of: HAVipClass, observed: Observed) -> bool:
+    """Whether the class names a Secret that the chart does not let the operator read."""
+    secret = of.spec.credentials_secret
+    return secret is not None and secret not in observed.snapshot.credential_secrets
+
+
+def wishes(observed: Observed, plans: Mapping[Key, VipPlan]) -> dict[str, CloudWish]:
+    """The wish of every class with a cloud, by class."""
+    out: dict[str, CloudWish] = {}
+    for name, seen in sorted(observed.snapshot.classes.items()):
+        if is_called(seen.object) and not secret_missing(seen.object, observed):
+            out[name] = _wish(seen, observed, [plan for plan in plans.values() if plan.verdict.class_name == name])
+    return out
+
+
+def programmed(plan: VipPlan, observed: Observed) -> Statement:
+    """Whether the network delivers the VIP, as far as a cloud has to be called for that."""
+    name = plan.verdict.class_name or ""
+    of = observed.snapshot.classes.get(name)
+    if of is None or not is_called(of.object):
+        return true(Type.PROGRAMMED, Reason.PROGRAMMED, "the network needs nothing but the nodes (provider None)")
+    if secret_missing(of.object, observed):
+        return false(Type.PROGRAMMED, Reason.CREDENTIALS_NOT_ALLOWED, not_allowed(of))
+    report = observed.snapshot.clouds.get(name)
+    provider = of.object.spec.provider.value
+    before = found(plan.verdict.seen.object.status.conditions, Type.PROGRAMMED)
+    told = report is not None and _wanted_vip(plan) in report.wanted.vips
+    if report is not None and told and plan.verdict.key in report.blocked:
+        trouble = report.blocked[plan.verdict.key]
+        return false(Type.PROGRAMMED, trouble.reason, f"{provider}: {trouble.message}")
+    if report is not None and told and report.carries(plan.verdict.key):
+        return true(Type.PROGRAMMED, Reason.PROGRAMMED, f"{provider} carries the VIP")
+    if before is not None and before.status is ConditionStatus.TRUE:
+        return Statement(Type.PROGRAMMED, before.status, before.reason, before.message)
+    if report is not None and report.trouble is not None:
+        return false(Type.PROGRAMMED, report.trouble.reason, f"{provider}: {report.trouble.message}")
+    return false(Type.PROGRAMMED, Reason.PROGRAMMING, f"{provider} is being told about the VIP")
+
+
+def not_allowed(of: SeenClass) -> str:
+    """Why the Secret of a class is not read."""
+    return (
+        f"spec.credentialsSecret of HAVipClass {of.metadata.name}: the operator may not read the Secret"
+        f" {of.object.spec.credentials_secret}; name it in the chart's credentialSecrets"
+    )
+
+
+def has_given_back(seen: SeenHAVip, snapshot: Snapshot) -> bool:
+    """Whether the cloud has nothing of a deleted HAVip any more, as far as its class has one."""
+    name = seen.object.status.class_name
+    of = snapshot.classes.get(name) if name else None
+    if of is None or not is_called(of.object) or seen.metadata.annotations.get(RELEASE_ANYWAY) == "true":
+        return True
+    report = snapshot.clouds.get(of.metadata.name)
+    return report is not None and report.has_given_back(seen.metadata.key)
+
+
+def gives_back(of: SeenClass, snapshot: Snapshot) -> bool:
+    """Whether a class without HAVips has nothing left in its cloud."""
+    if not is_called(of.object):
+        return True
+    report = snapshot.clouds.get(of.metadata.name)
+    return report is not None and report.empty
+
+
+def _wish(seen: SeenClass, observed: Observed, plans: list[VipPlan]) -> CloudWish:
+    spec = seen.object.spec
+    name = seen.metadata.name
+    carried = [plan for plan in plans if plan.assignments and plan.verdict.admitted]
+    kept = {plan.verdict.key for plan in plans if not plan.verdict.admitted and plan.verdict.holds}
+    unreadable = {
+        key
+        for key in observed.snapshot.unreadable
+        if any(member.class_name == name for member in observed.allocated.get(key, ()))
+    }
+    members = {member.node: member for member in observed.of_class.get(name, ())}
+    vips = tuple(_wanted_vip(plan) for plan in sorted(carried, key=lambda plan: plan.verdict.key))
+    nodes = sorted({node for vip in vips for node in vip.candidates})
+    wanted = Wanted(
+        owner=Owner(observed.snapshot.cluster, name),
+        settings=spec.azure or spec.huawei or spec.tencent,
+        vips=vips,
+        nodes=tuple(
+            CloudNode(node, tuple(one.ip for one in members[node].own))
+            for node in nodes
+            if node in members and members[node].own
+        ),
+        kept=frozenset(kept | unreadable),
+    )
+    return CloudWish(spec.provider.value, wanted, spec.credentials_secret or "")
+
+
+def _wanted_vip(plan: VipPlan) -> WantedVip:
+    verdict = plan.verdict
+    instances = [one.instance for one in plan.assignments.values()]
+    return WantedVip(
+        havip=verdict.key,
+        addresses=verdict.addresses,
+        candidates=tuple(sorted(_candidates(plan))),
+        ports=tuple(sorted((one.protocol.value, one.port) for one in verdict.frontends)),
+        probe_port=next((one.probe.port for one in instances if one.probe is not None), None),
+        public_ip=verdict.seen.object.spec.public_ip,
+    )
+
+
+def _candidates(plan: VipPlan) -> Iterable[str]:
+    """Nodes that may hold it now or after this step."""
+    return {*plan.target, *plan.step.roles} if plan.target else set(plan.step.roles)

@@ -1,0 +1,296 @@
+"""Workers that bring clouds to what their classes want."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+
+import pytest
+
+from havip.controller.clouds import Clouds
+from havip.controller.kube import ApiFailed
+from havip.controller.queue import Backoff
+from havip.model.address import parse_address
+from havip.model.cloud import CloudNode, Owner, Wanted, WantedVip
+from havip.model.keys import Key
+from havip.plan.clouds import CloudWish
+from havip.provider import Conflict, NoSuchProvider
+from havip.testing.memory_cloud import Connection, Fault, MemoryCloud, MemoryProvider
+
+WEB, SHOP = Key("shop", "web"), Key("shop", "shop")
+NODES = tuple(CloudNode(f"n{number}", (parse_address(f"10.0.0.{number}"),)) for number in (1, 2))
+SECONDS = 5.0
+
+
+def a_vip(key=WEB, address="10.0.0.100", nodes=("n1", "n2")):
+    return WantedVip(key, (parse_address(address),), nodes)
+
+
+def a_wish(*vips, class_name="edge", secret=""):
+    return CloudWish("Memory", Wanted(Owner("0b4c", class_name), None, vips, NODES), secret)
+
+
+def a_cloud():
+    return MemoryCloud({f"interface/n{number}": {"address": f"10.0.0.{number}"} for number in (1, 2)})
+
+
+class Bench:
+    """Clouds with everything around them in memory; `until` waits for a report."""
+
+    def __init__(self, cloud=None, *, provider=None, resync_seconds=60.0):
+        self.cloud = cloud or a_cloud()
+        self.secrets = {}
+        self.reports = {}
+        self.news = asyncio.Event()
+        self.provider = provider or MemoryProvider(self.cloud)
+        self.clouds = Clouds(
+            secrets=self.secret,
+            on_report=self.on_report,
+            backoff=Backoff(first=0.01, longest=0.05),
+            chance=lambda: 0.5,
+            find=self.find,
+            resync_seconds=resync_seconds,
+        )
+
+    def find(self, name):
+        if name != "Memory":
+            raise NoSuchProvider(f"there is no provider {name}")
+        return self.provider
+
+    async def secret(self, name):
+        if name not in self.secrets:
+            raise ApiFailed(404, f"secrets {name} not found")
+        return self.secrets[name]
+
+    def on_report(self, name, report):
+        self.reports[name] = report
+        self.news.set()
+
+    async def until(self, holds, class_name="edge"):
+        async with asyncio.timeout(SECONDS):
+            while not (class_name in self.reports and holds(self.reports[class_name])):
+                self.news.clear()
+                await self.news.wait()
+        return self.reports[class_name]
+
+
+def tried(story, **given):
+    async def run():
+        bench = Bench(**given)
+        try:
+            await story(bench)
+        finally:
+            await bench.clouds.close()
+
+    asyncio.run(run())
+
+
+def test_a_wish_is_carried_out_and_reported():
+    async def story(bench):
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        await bench.until(lambda report: report.carries(WEB))
+        assert bench.cloud.objects["address/10.0.0.100"]["interfaces"] == ["interface/n1", "interface/n2"]
+
+    tried(story)
+
+
+def test_while_nothing_changes_the_cloud_is_left_alone():
+    async def story(bench):
+        wish = a_wish(a_vip())
+        bench.clouds.want({"edge": wish})
+        await bench.until(lambda report: report.carries(WEB))
+        calls = bench.cloud.calls
+        bench.clouds.want({"edge": replace(wish)})
+        await asyncio.sleep(0.05)
+        assert bench.cloud.calls == calls
+
+    tried(story)
+
+
+def test_it_is_looked_at_again_after_a_while_and_repaired():
+    async def story(bench):
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        await bench.until(lambda report: report.carries(WEB))
+        del bench.cloud.objects["address/10.0.0.100"]
+        await bench.until(lambda report: not report.carries(WEB))
+        await bench.until(lambda report: report.carries(WEB))
+        assert "address/10.0.0.100" in bench.cloud.objects
+
+    tried(story, resync_seconds=0.02)
+
+
+def test_a_vip_that_is_not_wanted_any_more_is_given_back():
+    async def story(bench):
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        report = await bench.until(lambda report: report.carries(WEB))
+        assert not report.has_given_back(WEB)
+        bench.clouds.want({"edge": a_wish()})
+        report = await bench.until(lambda report: report.has_given_back(WEB))
+        assert report.empty
+        assert bench.cloud.objects == a_cloud().objects
+
+    tried(story)
+
+
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.UNAVAILABLE, Fault.ANSWER_LOST])
+def test_a_fault_that_passes_is_said_and_then_forgotten(fault):
+    async def story(bench):
+        bench.cloud.fail(fault)
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        await bench.until(lambda report: report.trouble is not None)
+        report = await bench.until(lambda report: report.carries(WEB))
+        assert report.trouble is None
+
+    tried(story)
+
+
+def test_a_throttled_cloud_is_not_stormed():
+    async def story(bench):
+        bench.cloud.fail(Fault.THROTTLED, times=1000)
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        await asyncio.sleep(0.5)
+        assert bench.cloud.calls < 25
+        assert bench.reports["edge"].trouble.reason == "Throttled"
+
+    tried(story)
+
+
+def test_a_missing_permission_is_named_and_not_asked_for_again_and_again():
+    async def story(bench):
+        bench.cloud.denied = frozenset({"memory/write"})
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        report = await bench.until(lambda report: report.trouble is not None)
+        assert (report.trouble.reason, "memory/write" in report.trouble.message) == ("Forbidden", True)
+        calls = bench.cloud.calls
+        await asyncio.sleep(0.1)
+        assert bench.cloud.calls == calls
+
+    tried(story)
+
+
+def test_one_vip_that_is_blocked_leaves_the_other_alone():
+    async def story(bench):
+        lost = a_vip(SHOP, "10.0.0.101", ("nowhere",))
+        bench.clouds.want({"edge": a_wish(a_vip(), lost)})
+        report = await bench.until(lambda report: report.carries(WEB))
+        assert not report.carries(SHOP)
+        assert "nowhere" in report.blocked[SHOP].message
+
+    tried(story)
+
+
+def test_a_rotated_secret_makes_a_new_connection():
+    async def story(bench):
+        bench.secrets["credentials"] = {"wrong": "x"}
+        bench.clouds.want({"edge": a_wish(a_vip(), secret="credentials")})  # noqa: S106 - a name
+        report = await bench.until(lambda report: report.trouble is not None)
+        assert "key" in report.trouble.message
+        bench.secrets["credentials"] = {"key": "right"}
+        bench.clouds.look("edge")
+        await bench.until(lambda report: report.carries(WEB))
+
+    tried(story)
+
+
+def test_a_secret_that_is_not_there_is_said():
+    async def story(bench):
+        bench.clouds.want({"edge": a_wish(a_vip(), secret="missing")})  # noqa: S106 - a name
+        report = await bench.until(lambda report: report.trouble is not None)
+        assert report.trouble.reason == "SecretNotReadable"
+
+    tried(story)
+
+
+def test_a_provider_that_is_not_installed_is_said():
+    async def story(bench):
+        bench.clouds.want({"edge": replace(a_wish(a_vip()), provider="Azrue")})
+        report = await bench.until(lambda report: report.trouble is not None)
+        assert report.trouble.reason == "ProviderMissing"
+
+    tried(story)
+
+
+def test_a_class_that_is_gone_is_left():
+    async def story(bench):
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        await bench.until(lambda report: report.carries(WEB))
+        bench.clouds.want({})
+        assert bench.reports["edge"] is None
+        assert "address/10.0.0.100" in bench.cloud.objects, "leaving is not giving back"
+
+    tried(story)
+
+
+class Stumbling(MemoryProvider):
+    def plan(self, desired, observed):
+        raise RuntimeError("a secret in a traceback")
+
+
+def test_a_provider_that_stumbles_says_only_over_what():
+    async def story(bench):
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        report = await bench.until(lambda report: report.trouble is not None)
+        assert "RuntimeError" in report.trouble.message
+        assert "secret" not in report.trouble.message
+
+    tried(story, provider=Stumbling(a_cloud()))
+
+
+class Slow(Connection):
+    running = 0
+    most = 0
+    lock = threading.Lock()
+    release = threading.Event()
+
+    def apply(self, change):
+        with Slow.lock:
+            Slow.running += 1
+            Slow.most = max(Slow.most, Slow.running)
+        Slow.release.wait(SECONDS)
+        with Slow.lock:
+            Slow.running -= 1
+        super().apply(change)
+
+
+class SlowProvider(MemoryProvider):
+    def connect(self, wanted, credentials):
+        return Slow(self._cloud)
+
+
+def test_a_slow_cloud_does_not_hold_the_loop_and_one_object_has_one_writer():
+    async def story(bench):
+        one = a_vip(nodes=("n1",))
+        other = a_vip(SHOP, "10.0.0.101", ("n1",))
+        bench.clouds.want({"edge": a_wish(one), "core": a_wish(other, class_name="core")})
+        await asyncio.sleep(0.1)  # the loop lives: both classes want interface/n1, and one of them waits
+        assert Slow.most == 1
+        Slow.release.set()
+        await bench.until(lambda report: report.carries(WEB))
+        await bench.until(lambda report: report.carries(SHOP), "core")
+        assert len(bench.cloud.objects["interface/n1"]["forwards"]) == 2
+
+    cloud = a_cloud()
+    tried(story, cloud=cloud, provider=SlowProvider(cloud))
+
+
+class Restless(MemoryProvider):
+    """Always has something to do."""
+
+    def plan(self, desired, observed):
+        return super().plan(desired, {name: value for name, value in observed.items() if "address" not in name})
+
+
+def test_a_provider_that_goes_in_circles_is_slowed_down():
+    async def story(bench):
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        report = await bench.until(lambda report: report.trouble is not None)
+        assert report.trouble.reason == "Conflict"
+        assert "still something to do" in report.trouble.message
+
+    cloud = a_cloud()
+    tried(story, cloud=cloud, provider=Restless(cloud))
+
+
+def test_reasons_are_words_for_programs():
+    assert Conflict("x").again

@@ -1,0 +1,177 @@
+"""What a class wants of its cloud, and what a HAVip says of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from havip.api.v1alpha1 import ConditionStatus
+from havip.model.keys import Key
+from havip.plan.change import Kind
+from havip.plan.cloud_report import CloudReport, Trouble
+from havip.plan.desired import desired
+from havip.testing.builders import a_class, a_frontend, a_havip, a_node, a_node_object, a_pool, a_snapshot
+from havip.testing.cluster import Cluster
+
+WEB = Key("shop", "web")
+HUAWEI = {"region": "eu-west-101", "projectId": "p", "networkId": "n", "subnetId": "s"}
+
+
+def a_cloudy_class(name="edge", **spec):
+    return a_class(name, provider="Huawei", huawei=HUAWEI, **spec)
+
+
+def a_cluster(*havips, classes=None, **given):
+    snapshot = a_snapshot(classes=classes or [a_cloudy_class()], havips=havips or [a_havip()], **given)
+    cluster = Cluster(replace(snapshot, cluster="0b4c"))
+    cluster.settle()
+    return cluster
+
+
+def wish(cluster, name="edge"):
+    return desired(cluster.snapshot).clouds[name]
+
+
+def report(cluster, **said):
+    """The cloud says this of what is wanted now."""
+    said = {"looked": True, **said}
+    told = CloudReport(wish(cluster).wanted, **said)
+    cluster.snapshot = replace(cluster.snapshot, clouds={"edge": told})
+    cluster.settle()
+
+
+def condition(cluster, kind, key=WEB):
+    return next(one for one in cluster.snapshot.havips[key].object.status.conditions if one.type == kind)
+
+
+def test_a_class_of_plain_layer_two_wants_nothing():
+    assert desired(Cluster(a_snapshot(havips=[a_havip()])).snapshot).clouds == {}
+
+
+def test_a_class_wants_its_vips_with_candidates_ports_and_the_nodes_own_addresses():
+    cluster = a_cluster(a_havip(frontends=[a_frontend(443)]), pools=[a_pool()])
+    found = wish(cluster)
+    (vip,) = found.wanted.vips
+    assert (found.provider, found.wanted.owner.cluster, found.wanted.owner.class_name) == ("Huawei", "0b4c", "edge")
+    assert (vip.havip, vip.candidates, vip.ports) == (WEB, ("n1", "n2", "n3"), (("TCP", 443),))
+    assert [node.name for node in found.wanted.nodes] == ["n1", "n2", "n3"]
+    assert all(node.addresses for node in found.wanted.nodes)
+    assert found.wanted.settings.project_id == "p"
+
+
+def test_the_wish_is_the_same_while_nothing_changes_whoever_is_active():
+    cluster = a_cluster()
+    before = wish(cluster)
+    (active,) = cluster.holders(WEB)
+    cluster.power_off(active)
+    cluster.settle()
+    assert cluster.holders(WEB) != [active]
+    assert wish(cluster) == before, "a failover is no reason to call a cloud"
+
+
+def test_a_vip_is_ready_only_when_the_cloud_carries_it():
+    cluster = a_cluster()
+    assert condition(cluster, "Ready").status is ConditionStatus.FALSE
+    assert condition(cluster, "Programmed").reason == "Programming"
+    report(cluster)
+    assert condition(cluster, "Programmed").status is ConditionStatus.TRUE
+    assert condition(cluster, "Ready").status is ConditionStatus.TRUE
+
+
+def test_what_blocks_one_vip_is_said_there():
+    other = a_havip("other", addresses=["10.88.0.251"])
+    cluster = a_cluster(a_havip(), other)
+    report(cluster, blocked={WEB: Trouble("NotProgrammable", "spec.addresses: 10.88.0.250 is taken")})
+    assert condition(cluster, "Programmed").reason == "NotProgrammable"
+    assert "Huawei: spec.addresses: 10.88.0.250 is taken" in condition(cluster, "Ready").message
+    assert condition(cluster, "Ready", Key("shop", "other")).status is ConditionStatus.TRUE
+
+
+def test_trouble_later_takes_nothing_from_a_vip_that_works():
+    cluster = a_cluster()
+    report(cluster)
+    report(cluster, looked=False, trouble=Trouble("Throttled", "too many calls"))
+    assert condition(cluster, "Ready").status is ConditionStatus.TRUE
+    said = next(one for one in cluster.snapshot.classes["edge"].object.status.conditions if one.type == "Ready")
+    assert (said.reason, said.message) == ("Throttled", "Huawei: too many calls")
+
+
+def test_a_deleted_havip_is_wanted_no_more_and_goes_when_the_cloud_has_given_it_back():
+    cluster = a_cluster()
+    report(cluster)
+    cluster.delete(Kind.HAVIP, WEB)
+    cluster.settle()
+    assert wish(cluster).wanted.vips == ()
+    assert WEB in cluster.snapshot.havips, "the cloud still has it"
+    report(cluster, pending=frozenset({WEB}))
+    assert WEB in cluster.snapshot.havips
+    report(cluster)
+    assert WEB not in cluster.snapshot.havips
+
+
+def test_a_havip_that_may_go_anyway_does_not_wait_for_the_cloud():
+    cluster = a_cluster()
+    cluster.delete(Kind.HAVIP, WEB)
+    seen = cluster.snapshot.havips[WEB]
+    metadata = replace(seen.metadata, annotations={"havip.dev/release-anyway": "true"})
+    cluster.snapshot = replace(cluster.snapshot, havips={WEB: replace(seen, metadata=metadata)})
+    cluster.settle()
+    assert WEB not in cluster.snapshot.havips
+
+
+def test_a_class_goes_when_its_cloud_has_nothing_of_it_left():
+    cluster = a_cluster()
+    report(cluster)
+    cluster.delete(Kind.CLASS, Key("", "edge"))
+    cluster.delete(Kind.HAVIP, WEB)
+    cluster.settle()
+    assert "edge" in cluster.snapshot.classes
+    report(cluster)
+    assert WEB not in cluster.snapshot.havips
+    assert "edge" not in cluster.snapshot.classes
+
+
+def test_a_havip_that_cannot_be_read_keeps_what_it_has_in_the_cloud():
+    cluster = a_cluster()
+    cluster.snapshot = replace(cluster.snapshot, havips={}, unreadable=frozenset({WEB}))
+    assert wish(cluster).wanted.kept == {WEB}
+
+
+def test_a_secret_that_the_chart_does_not_name_is_not_read_and_both_say_so():
+    cluster = a_cluster(classes=[a_cloudy_class(credentialsSecret="of-the-cloud")])
+    assert desired(cluster.snapshot).clouds == {}
+    assert condition(cluster, "Programmed").reason == "CredentialsNotAllowed"
+    assert "credentialSecrets" in condition(cluster, "Ready").message
+    cluster.snapshot = replace(cluster.snapshot, credential_secrets=("of-the-cloud",))
+    assert wish(cluster).secret in cluster.snapshot.credential_secrets
+
+
+@pytest.mark.parametrize("nodes", [3, 5])
+def test_only_candidates_are_named(nodes):
+    names = [f"n{number}" for number in range(1, nodes + 1)]
+    cluster = a_cluster(nodes=[a_node(name) for name in names], node_objects=[a_node_object(name) for name in names])
+    (vip,) = wish(cluster).wanted.vips
+    assert len(vip.candidates) == 3
+    assert [node.name for node in wish(cluster).wanted.nodes] == list(vip.candidates)
+
+
+def test_nodes_of_a_class_whose_cloud_probes_get_a_port_of_the_havip():
+    azure = {
+        "subscriptionId": "00000000-0000-0000-0000-000000000000",
+        "resourceGroup": "group",
+        "loadBalancer": {"name": "vips"},
+    }
+    of = a_class("edge", provider="Azure", azure=azure)
+    cluster = a_cluster(a_havip(), a_havip("other", addresses=["10.88.0.251"]), classes=[of])
+    ports = {
+        one.instance.havip: one.instance.probe.port
+        for seen in cluster.snapshot.node_objects.values()
+        for one in seen.spec.assignments
+    }
+    assert sorted(ports.values()) == [59_998, 59_999]
+    assert {vip.havip: vip.probe_port for vip in wish(cluster).wanted.vips} == ports
+    before = cluster.snapshot.node_objects
+    assert cluster.plan() == ()
+    cluster.settle()
+    assert cluster.snapshot.node_objects == before
