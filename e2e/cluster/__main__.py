@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from e2e.cluster import attached
 from e2e.cluster.cluster import CHECKOUT, Cluster, MissingProgram
@@ -22,6 +23,13 @@ End it with
   .venv/bin/python -m e2e.cluster down"""
 
 
+_ENTERED = {
+    "kubectl": "kubectl, as administrator",
+    "helm": "helm, as administrator",
+    "client": "a command on the client machine beside the nodes",
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m e2e.cluster", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -32,12 +40,12 @@ def main() -> None:
     commands.add_parser("status", help="says which clusters are on this machine")
     for name, text in {"power-off": "ends everything on a node at once", "power-on": "boots it again"}.items():
         commands.add_parser(name, help=text).add_argument("node")
-    for name, text in {
-        "kubectl": "kubectl, as administrator",
-        "helm": "helm, as administrator",
-        "client": "a command on the client machine beside the nodes",
-    }.items():
-        commands.add_parser(name, help=text, prefix_chars="\0").add_argument("words", nargs="*")
+    for name, text in _ENTERED.items():
+        commands.add_parser(name, help=text)
+    words = sys.argv[1:]
+    if words and words[0] in _ENTERED:
+        # Whatever follows is the command's, a `--` too.
+        _enter(words[0], words[1:])
     options = parser.parse_args()
     if options.command == "up":
         _up(options.nodes)
@@ -45,10 +53,8 @@ def main() -> None:
         _down(options.prefix)
     elif options.command == "status":
         _status()
-    elif options.command in {"power-off", "power-on"}:
-        _power(options.command, options.node)
     else:
-        _enter(options.command, options.words)
+        _power(options.command, options.node)
 
 
 def _up(nodes: int) -> None:
@@ -91,7 +97,7 @@ def _power(command: str, node: str) -> None:
         attached.power_on(record, node)
 
 
-def _enter(command: str, words: Sequence[str]) -> None:
+def _enter(command: str, words: Sequence[str]) -> NoReturn:
     """Becomes the command, so that it has the terminal and its code is ours."""
     record = _the_one()
     if command == "client":
@@ -103,13 +109,16 @@ def _enter(command: str, words: Sequence[str]) -> None:
 
 
 def _the_one() -> Record:
-    """The cluster that was left running, or else the only one that there is."""
-    every = [record for record in recorded() if record.kubeconfig]
-    kept = [record for record in every if record.ownership is Ownership.PERSON]
-    for candidates in (kept, every):
-        if len(candidates) == 1:
-            return candidates[0]
-    sys.exit(f"which cluster? there are {len(every)}: {', '.join(record.prefix for record in every) or 'none is up'}")
+    """The cluster that was left running. Never one that a test or a demo runs: it would lose its nodes."""
+    kept = [one for one in recorded() if one.kubeconfig and one.ownership is Ownership.PERSON]
+    if len(kept) != 1:
+        names = ", ".join(one.prefix for one in kept)
+        sys.exit(
+            f"which cluster? {names} are kept; end all but one with `down NAME`"
+            if kept
+            else "no cluster is kept here: KEEP=1 make demo, or `python -m e2e.cluster up`"
+        )
+    return kept[0]
 
 
 if __name__ == "__main__":

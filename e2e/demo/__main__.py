@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
-from e2e.cluster.cluster import Cluster, MissingProgram
+from e2e.cluster.cluster import CHECKOUT, Cluster, MissingProgram
 from e2e.demo.story import Story
 from e2e.lab.compiled import cache_folder
 from e2e.lab.history import Kind, Stretch
@@ -56,7 +57,10 @@ def tell(story: Story, cluster: Cluster, installation: Installation) -> None:
 
 def _install(story: Story, installation: Installation) -> None:
     story.chapter("The operator, installed by Helm")
-    story.typed(f"helm install {RELEASE} charts/havip-operator --namespace {NAMESPACE} --create-namespace --wait")
+    story.typed(
+        f"helm install {RELEASE} charts/havip-operator --namespace {NAMESPACE} --create-namespace --wait"
+        " --set ... (the names of the images built here)"
+    )
     installation.install()
     story.shown(installation.cluster.kubectl("get", "deployments,pods", f"--namespace={NAMESPACE}"))
 
@@ -167,11 +171,15 @@ def _ms_since(begun: int) -> float:
 
 
 def _how_to_go_on(story: Story) -> None:
+    cache = os.environ.get("HAVIP_CACHE", "")
+    told = f"HAVIP_CACHE={cache} " if cache and Path(cache) != CHECKOUT / ".cache" else ""
+    here = f"{told}.venv/bin/python -m e2e.cluster"
     story.chapter("The cluster stays")
-    story.say("ask the API server:  .venv/bin/python -m e2e.cluster kubectl get havips -A")
-    story.say(f"ask as the client:   .venv/bin/python -m e2e.cluster client python3 -c '{ASK}'")
-    story.say("lose a node:         .venv/bin/python -m e2e.cluster power-off n1     (power-on brings it back)")
-    story.say("end it:              .venv/bin/python -m e2e.cluster down")
+    story.say(f"ask the API server:  {here} kubectl get havips -A")
+    story.say(f"the short overview:  {here} kubectl exec -n {NAMESPACE} deploy/havip-operator -- havip status")
+    story.say(f"ask as the client:   {here} client python3 -c '{ASK}'")
+    story.say(f"lose a node:         {here} power-off n1     (power-on brings it back)")
+    story.say(f"end it:              {here} down")
 
 
 if __name__ == "__main__":

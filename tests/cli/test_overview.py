@@ -65,6 +65,14 @@ def test_two_active_nodes_are_both_named() -> None:
     assert "active: n1, n2 (more than one)" in line
 
 
+def test_the_last_word_of_a_node_that_nobody_hears_any_more_does_not_count() -> None:
+    havip = _havip(nodes=[{"name": "n2", "state": "Unknown", "reason": "NodeNotReady"}])
+    (line, *rest) = overview([havip], [_node("n1", "Active"), _node("n2", "Active")], now=NOW)
+    assert "active: n1" in line
+    assert "more than one" not in line
+    assert any(each.startswith("  n2 Unknown NodeNotReady") for each in rest)
+
+
 def test_a_node_that_is_active_without_being_asked_to_is_shown() -> None:
     rogue = _node("n9", "Active")
     rogue["spec"]["instances"] = []
@@ -112,9 +120,9 @@ def test_the_last_three_failovers_are_told_newest_first() -> None:
         {"from": "n4", "to": "n5", "reason": "NotHeard", "at": "2026-01-01T08:00:00Z"},
     ]
     assert overview([_havip(history=history)], [], now=NOW)[1:] == [
-        "  failover n2 -> n1 in 1 ms: PlannedSwitch, at 2026-01-01T11:00:00Z (60 min ago)",
+        "  switch n2 -> n1 in 1 ms: PlannedSwitch, at 2026-01-01T11:00:00Z (60 min ago)",
         "  failover n1 -> n2 in 312 ms: NotHeard, at 2026-01-01T10:00:00Z (2 h ago)",
-        "  failover nobody -> n1: Activated, at 2026-01-01T09:00:00Z (3 h ago)",
+        "  first active on n1: Activated, at 2026-01-01T09:00:00Z (3 h ago)",
     ]
 
 

@@ -19,6 +19,10 @@ Body = dict[str, Any]
 _FAILOVERS = 3
 
 
+_SWITCHES = ("PlannedSwitch", "Outranked")
+"""Reasons of a change that lost nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeView:
     """What one candidate says of one VIP, or what the operator says that it said. `since` is RFC 3339 or empty."""
@@ -61,6 +65,7 @@ def _views(key: str, status: Body, nodes: Sequence[Body] | None) -> Iterator[Nod
         for each in status.get("nodes", ()):
             yield NodeView(each["name"], each["state"], each.get("since") or "", each.get("reason") or "")
         return
+    told = {each["name"]: each for each in status.get("nodes", ())}
     for node in nodes:
         spec, report = node.get("spec", {}), node.get("status") or {}
         asked = any(each.get("havip") == key for each in spec.get("instances") or ())
@@ -69,6 +74,10 @@ def _views(key: str, status: Body, nodes: Sequence[Body] | None) -> Iterator[Nod
             continue
         if said is None:
             said = {"state": State.UNKNOWN.value, "reason": "NotReported"}
+        about = told.get(spec.get("nodeName", "?"))
+        if about is not None and about["state"] == State.UNKNOWN and said["state"] == State.ACTIVE:
+            # The last word of a node that nobody hears any more: the operator knows better.
+            said = about
         yield NodeView(
             spec.get("nodeName", "?"),
             said["state"],
@@ -121,10 +130,14 @@ def _failovers(status: Body, now: datetime) -> Iterator[str]:
     for each in list(history)[:_FAILOVERS]:
         duration = each.get("durationMilliseconds")
         took = f" in {duration} ms" if duration is not None else ""
-        yield (
-            f"failover {each.get('from') or 'nobody'} -> {each.get('to')}{took}: {each.get('reason') or '?'}"
-            f"{_since(each.get('at') or '', now, word=', at')}"
-        )
+        yield f"{_moved(each)}{took}: {each.get('reason') or '?'}{_since(each.get('at') or '', now, word=', at')}"
+
+
+def _moved(entry: Body) -> str:
+    if not entry.get("from"):
+        return f"first active on {entry.get('to')}"
+    word = "switch" if entry.get("reason") in _SWITCHES else "failover"
+    return f"{word} {entry['from']} -> {entry.get('to')}"
 
 
 def _since(text: str, now: datetime, *, word: str = " since") -> str:

@@ -276,7 +276,8 @@ class Holding:
         self._renew([vip])
         for delay in REPEATS:
             asyncio.get_running_loop().call_later(delay, self._announce_if_held, vip)
-        _log.info("%s: active, outage %s ms", vip.instance.havip, vip.outage_ms)
+        after = "" if vip.outage_ms is None else f", {vip.outage_ms} ms after the last advert of another"
+        _log.info("%s: active%s", vip.instance.havip, after)
 
     # Probes, and handing over where a load balancer asks
 
