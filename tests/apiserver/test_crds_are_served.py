@@ -123,7 +123,7 @@ def fields_of(schema: Body) -> Iterator[str]:
     ("path", "teaches"),
     [
         ("havipclass.spec.election.vrrp.advertIntervalMilliseconds", "in milliseconds, in steps of 10. (10 to 40950;"),
-        ("havip.spec.failback", "Never: it does not take over."),
+        ("havip.spec.failback", "Never: it does not take over, once"),
         ("havip.spec.nodes.candidates", "(1 to 5; default 3)"),
         ("backendpool.spec.healthCheck.timeoutMilliseconds", "Absent: intervalMilliseconds."),
         ("havipnode.status.appliedGeneration", "the node confirmed as applied"),
