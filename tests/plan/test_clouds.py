@@ -175,3 +175,20 @@ def test_nodes_of_a_class_whose_cloud_probes_get_a_port_of_the_havip():
     assert cluster.plan() == ()
     cluster.settle()
     assert cluster.snapshot.node_objects == before
+
+
+def test_a_public_address_that_the_class_does_not_name_is_refused():
+    cluster = a_cluster(a_havip(publicIp="eip-of-somebody"), classes=[a_cloudy_class(publicIps=["eip-1"])])
+    said = condition(cluster, "Ready")
+    assert (said.reason, "eip-of-somebody" in said.message, "eip-1" in said.message) == (
+        "PublicIpNotAllowed",
+        True,
+        True,
+    )
+    assert wish(cluster).wanted.vips == ()
+
+
+def test_a_public_address_that_the_class_names_is_wanted():
+    cluster = a_cluster(a_havip(publicIp="eip-1"), classes=[a_cloudy_class(publicIps=["eip-1"])])
+    (vip,) = wish(cluster).wanted.vips
+    assert vip.public_ip == "eip-1"

@@ -119,6 +119,7 @@ class Admission:
 
     def _by_class(self, seen: SeenHAVip, addresses: tuple[Address, ...], of: HAVipClass) -> Iterable[Problem]:
         yield from self._namespace(seen.metadata.namespace, of.spec.namespaces, _class_of(seen))
+        yield from _public_ip(seen, of)
         for index, address in enumerate(addresses):
             yield from self._address(f"spec.addresses[{index}]", address, of)
         for index, frontend in enumerate(seen.object.spec.frontends):
@@ -183,6 +184,17 @@ class Admission:
             else:
                 poolless.add(pool.name)
         return tuple(sorted(there, key=lambda frontend: frontend.name)), tuple(sorted(poolless))
+
+
+def _public_ip(seen: SeenHAVip, of: HAVipClass) -> Iterable[Problem]:
+    """Whoever may make a HAVip must not be able to take any public address of the cloud's account."""
+    asked = seen.object.spec.public_ip
+    if asked is None or asked in of.spec.public_ips:
+        return
+    accepted = f"{', '.join(of.spec.public_ips[:NAMED])} would be accepted" if of.spec.public_ips else "it names none"
+    yield Problem(
+        Reason.PUBLIC_IP_NOT_ALLOWED, f"spec.publicIp: {shown(asked)} is not one of the class's publicIps; {accepted}"
+    )
 
 
 def holds(key: Key, class_name: str, addresses: tuple[Address, ...], observed: Observed) -> bool:

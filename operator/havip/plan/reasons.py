@@ -32,6 +32,7 @@ class Reason(StrEnum):
     ADDRESS_CONFLICT = "AddressConflict"
     ADDRESS_RELEASING = "AddressReleasing"
     PORT_RESERVED = "PortReserved"
+    PUBLIC_IP_NOT_ALLOWED = "PublicIpNotAllowed"
     POOL_MISSING = "PoolMissing"
     NO_ELIGIBLE_NODES = "NoEligibleNodes"
     VIRTUAL_ROUTER_IDS_EXHAUSTED = "VirtualRouterIdsExhausted"
