@@ -156,7 +156,7 @@ def test_the_operator_brings_the_definitions_of_its_version(images: dict[str, Im
     }
 
 
-@pytest.mark.parametrize(("name", "most"), [("operator", 300), ("node", 180), ("haproxy", 110)])
+@pytest.mark.parametrize(("name", "most"), [("operator", 340), ("node", 180), ("haproxy", 110)])
 def test_an_image_stays_small(images: dict[str, Image], name: str, most: int) -> None:
-    """MiB; every node of a cluster pulls them."""
+    """MiB; every node of a cluster pulls the latter two. 76 of the operator's are the SDKs of three clouds."""
     assert images[name].archive.stat().st_size / MIB < most
