@@ -11,8 +11,8 @@ WHY_MISSED: Mapping[str, str] = {
         f"detection is 300 ms plus up to 22 ms of skew; what is beyond is a standby that got the CPU late: {_BUSY}"
     ),
     "poweroff_active_nodes": (
-        "detection times of two candidates differ by 4 ms (a step of 10 in priority at 100 ms); a standby that is kept "
-        f"off the CPU for longer lets the third node begin, which then gives way at once: {_BUSY}"
+        "detection times of the two standbys differ by 12 ms; one that is kept off the CPU for longer lets the third "
+        "node begin, which then gives way at once: seen on two cores that clients, nodes and measuring programs share"
     ),
     "planned": (
         "the old node gives the address up within a millisecond of the new one's first advert; a packet that is on its "
