@@ -22,6 +22,7 @@ from havip.model.report import KeeperReport
 from havip.model.states import State
 
 _VIP = Vip(("10.77.0.200",), 51, preferred=("n1", "n2", "n3"), port=80)
+_STANDING_SECONDS = 2.0
 _DIRECT = (Kind.ICMP, Kind.UDP, Kind.TCP)
 
 
@@ -46,6 +47,9 @@ def _ready(lab: Lab) -> Node:
     active = lab.settled(_VIP, seconds=40)
     for node in lab.nodes:
         node.pod().wait_report("it is well", _well_as(State.ACTIVE if node is active else State.STANDBY), seconds=40)
+    # A node that has just come back says so before it stands in the election as it will: with the next fault at once,
+    # the third node began first in 4 of 20 power-offs, and 2 s later in none.
+    time.sleep(_STANDING_SECONDS)
     return lab.active(_VIP)
 
 
