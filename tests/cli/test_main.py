@@ -49,6 +49,33 @@ def test_without_a_cluster_one_line_says_how_to_name_one(words: list[str], capsy
     assert text.count("\n") == 1
 
 
+def test_a_plan_without_a_cluster_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nothing"))
+    file = tmp_path / "havip.yaml"
+    file.write_text("apiVersion: havip.dev/v1alpha1\nkind: HAVip\nmetadata: {name: web}\n")
+    assert main(["plan", "-n", "havip-system", "-f", str(file)]) == 1
+    assert said(capsys).startswith(f"havip: no way to a cluster: {tmp_path}/nothing:")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("kind: Service", "document 1 must be one of HAVip, HAVipClass, BackendPool of havip.dev/v1alpha1"),
+        ("apiVersion: havip.dev/v1alpha1\nkind: HAVip", "document 1: metadata.name: must be there"),
+        ("{", "expected"),
+    ],
+)
+def test_a_plan_of_something_else_is_refused(
+    text: str, told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "havip.yaml"
+    file.write_text(text)
+    assert main(["plan", "-n", "havip-system", "-f", str(file)]) == 2
+    assert told in said(capsys)
+
+
 def test_a_kubeconfig_that_is_none_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number, content in enumerate(["", "[]", "a: b: c", "{}", "\x00", "clusters: 7\nkind: Config\n"]):
         path = tmp_path / str(number)

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from havip.controller.clouds import Clouds
+from havip.controller.clouds import Clouds, reason_of
 from havip.controller.kube import ApiFailed
 from havip.controller.queue import Backoff
 from havip.model.address import parse_address
 from havip.model.cloud import CloudNode, Owner, Wanted, WantedVip
 from havip.model.keys import Key
 from havip.plan.clouds import CloudWish
-from havip.provider import Conflict, NoSuchProvider
+from havip.provider import CloudFailed, NoSuchProvider
 from havip.testing.memory_cloud import Connection, Fault, MemoryCloud, MemoryProvider
 
 WEB, SHOP = Key("shop", "web"), Key("shop", "shop")
@@ -187,7 +187,7 @@ def test_a_rotated_secret_makes_a_new_connection():
         report = await bench.until(lambda report: report.trouble is not None)
         assert "key" in report.trouble.message
         bench.secrets["credentials"] = {"key": "right"}
-        bench.clouds.look("edge")
+        bench.clouds.want({"edge": a_wish(a_vip(nodes=("n1",)), secret="credentials")})  # noqa: S106 - a name
         await bench.until(lambda report: report.carries(WEB))
 
     tried(story)
@@ -227,14 +227,16 @@ class Stumbling(MemoryProvider):
         raise RuntimeError("a secret in a traceback")
 
 
-def test_a_provider_that_stumbles_says_only_over_what():
+def test_a_provider_that_stumbles_says_only_over_what_and_where(caplog):
     async def story(bench):
         bench.clouds.want({"edge": a_wish(a_vip())})
         report = await bench.until(lambda report: report.trouble is not None)
-        assert "RuntimeError" in report.trouble.message
+        assert "RuntimeError at test_clouds.py:" in report.trouble.message
         assert "secret" not in report.trouble.message
 
     tried(story, provider=Stumbling(a_cloud()))
+    assert "RuntimeError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 class Slow(Connection):
@@ -292,5 +294,8 @@ def test_a_provider_that_goes_in_circles_is_slowed_down():
     tried(story, cloud=cloud, provider=Restless(cloud))
 
 
-def test_reasons_are_words_for_programs():
-    assert Conflict("x").again
+@pytest.mark.parametrize("kind", CloudFailed.__subclasses__(), ids=lambda kind: kind.__name__)
+def test_every_failure_of_a_cloud_has_a_reason_of_its_own(kind):
+    reasons = [reason_of(one.__new__(one)) for one in CloudFailed.__subclasses__()]
+    assert reasons.count(reason_of(kind.__new__(kind))) == 1
+    assert all(reason.isalpha() and reason != "CloudFailed" for reason in reasons)

@@ -13,13 +13,12 @@ from typing import Any
 
 from havip.cli.failing import plain
 from havip.model.states import State
+from havip.plan.reasons import Reason
 
 Body = dict[str, Any]
 
 _FAILOVERS = 3
-
-
-_SWITCHES = ("PlannedSwitch", "Outranked")
+_SWITCHES = (Reason.PLANNED_SWITCH.value, Reason.OUTRANKED.value)
 """Reasons of a change that lost nobody."""
 
 

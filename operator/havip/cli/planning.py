@@ -7,26 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
+from kubernetes.aio.config.config_exception import ConfigException
 
+from havip.api.v1alpha1 import ConditionStatus
 from havip.cli.failing import MISUSED, Failed
-from havip.controller.app import secret_of
 from havip.controller.cache import Cache
 from havip.controller.kube import ApiFailed, Kube, configuration
 from havip.controller.repairing import Repair
-from havip.controller.resources import CLASSES, HAVIPS, POOLS, Resource
+from havip.controller.resources import CLASSES, HAVIPS, POOLS, Reference
+from havip.controller.secrets import secret_of
 from havip.controller.settings import Settings
 from havip.model.keys import API_VERSION, Key
 from havip.model.refusal import Refused
 from havip.plan.clouds import CloudWish
-from havip.plan.desired import desired
+from havip.plan.desired import Desired, desired
+from havip.plan.reasons import Type
 from havip.plan.snapshot import Snapshot
 from havip.provider import CloudFailed, Credentials, NoSuchProvider, Plan, ProviderBroken, find
 
@@ -38,8 +40,11 @@ _NEWEST = str(2**62)
 def planned(file: Path, *, namespace: str, kubeconfig: str | None) -> list[str]:
     """Lines for the terminal. Raises `Failed`."""
     path = Path(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
+    settings = Settings(namespace=namespace, identity="plan", kubeconfig=path if path.is_file() else None)
     try:
-        return asyncio.run(_planned(_read(file), namespace, path if path.is_file() else None))
+        return asyncio.run(_planned(_read(file), settings))
+    except ConfigException as error:
+        raise Failed(f"no way to a cluster: {path}: {error}; give --kubeconfig or set KUBECONFIG") from None
     except ApiFailed as failed:
         raise Failed(f"the API server says {failed}") from None
 
@@ -57,34 +62,32 @@ def _read(file: Path) -> list[dict[str, Any]]:
     return found
 
 
-async def _planned(bodies: list[dict[str, Any]], namespace: str, kubeconfig: Path | None) -> list[str]:
-    settings = Settings(namespace=namespace, identity="plan", kubeconfig=kubeconfig)
+async def _planned(bodies: list[dict[str, Any]], settings: Settings) -> list[str]:
     kube = Kube(await configuration(settings))
     try:
         cache = Cache()
-        await Repair(kube, cache, namespace=namespace, on_seen=lambda _: None).load()
-        names = [_put(cache, body) for body in bodies]
-        snapshot = cache.snapshot(datetime.now(UTC))
-        _unread(cache, names)
-        snapshot = _with_secrets(snapshot)
-        lines: list[str] = []
-        for name, wish in desired(snapshot).clouds.items():
-            secret = await secret_of(kube, namespace, wish.secret) if wish.secret else None
-            lines += await asyncio.to_thread(partial(_of_class, name, wish, secret))
+        await Repair(kube, cache, namespace=settings.namespace, on_seen=lambda _: None).load()
+        asked = [_put(cache, body) for body in bodies]
+        wanted = desired(_with_secrets(cache.snapshot(datetime.now(UTC))))
+        lines = [line for about in asked for line in _waiting(about, wanted)]
+        for name, wish in wanted.clouds.items():
+            secret = await secret_of(kube, settings.namespace, wish.secret) if wish.secret else None
+            lines += await asyncio.to_thread(_of_class, name, wish, secret)
         return lines or ["no cloud to call: every class of the cluster has provider None"]
     finally:
         await kube.close()
 
 
-def _put(cache: Cache, body: Mapping[str, Any]) -> tuple[Resource, Key]:
+def _put(cache: Cache, body: Mapping[str, Any]) -> Reference:
+    """Let the cache take the file's object for the newest. Raises `Failed` when it cannot be read."""
     resource = _TAKEN[body["kind"]]
     given = body["metadata"]
-    where = {"namespace": given.get("namespace", "default")} if resource.namespaced else {}
-    key = Key(where.get("namespace", ""), given["name"])
-    known = cache.known(resource).get(key)
+    namespace = given.get("namespace", "default") if resource.namespaced else ""
+    about = Reference(resource, Key(namespace, given["name"]))
+    known = cache.known(resource).get(about.key)
     metadata = {
-        **{name: value for name, value in given.items() if name in ("labels", "annotations")},
-        **where,
+        **{name: given[name] for name in ("labels", "annotations") if name in given},
+        **({"namespace": namespace} if namespace else {}),
         "name": given["name"],
         "uid": known[0] if known else "planned",
         "creationTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -92,13 +95,20 @@ def _put(cache: Cache, body: Mapping[str, Any]) -> tuple[Resource, Key]:
         "generation": 1,
     }
     cache.observe(resource, {**body, "metadata": metadata})
-    return resource, key
+    if why := cache.problems().get(about):
+        raise Failed(f"{about}: {why}", code=MISUSED)
+    return about
 
 
-def _unread(cache: Cache, names: Iterable[tuple[Resource, Key]]) -> None:
-    for about, why in cache.problems().items():
-        if (about.resource, about.key) in set(names):
-            raise Failed(f"{about}: {why}", code=MISUSED)
+def _waiting(about: Reference, wanted: Desired) -> Iterator[str]:
+    """Why a HAVip of the file is not in any plan below."""
+    carried = {vip.havip for wish in wanted.clouds.values() for vip in wish.wanted.vips}
+    status = wanted.havip_statuses.get(about.key)
+    if about.resource is not HAVIPS or about.key in carried or status is None:
+        return
+    ready = next((one for one in status.conditions if one.type == Type.READY.value), None)
+    if ready is not None and ready.status is not ConditionStatus.TRUE:
+        yield f"{about}: not planned ({ready.reason}): {ready.message}"
 
 
 def _with_secrets(snapshot: Snapshot) -> Snapshot:
@@ -114,11 +124,7 @@ def _of_class(name: str, wish: CloudWish, secret: Mapping[str, str] | None) -> l
     except (CloudFailed, Refused, NoSuchProvider, ProviderBroken) as failed:
         return [heading, f"  cannot be planned: {failed}"]
     lines = [f"  {number}. {change}" for number, change in enumerate(plan.changes, 1)] or ["  nothing to do"]
-    return [heading, *lines, *(f"  {_weight(one.blocks)}: {one}" for one in plan.findings)]
-
-
-def _weight(blocks: bool) -> str:
-    return "not possible" if blocks else "note"
+    return [heading, *lines, *(f"  {'not possible' if one.blocks else 'note'}: {one}" for one in plan.findings)]
 
 
 def _plan(wish: CloudWish, secret: Mapping[str, str] | None) -> Plan:

@@ -7,7 +7,6 @@ still in flight must not be trusted. SIGTERM finishes the write in flight and ha
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import logging
 import os
@@ -15,7 +14,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -32,7 +31,8 @@ from havip.controller.metrics import Metrics
 from havip.controller.queue import Backoff, Queue
 from havip.controller.reconciling import Reconciler
 from havip.controller.repairing import Repair
-from havip.controller.resources import CLASSES, SECRETS, Reference, Resource
+from havip.controller.resources import CLASSES, Reference, Resource
+from havip.controller.secrets import secret_of
 from havip.controller.settings import Settings
 from havip.controller.settling import Settling
 from havip.model.keys import Key
@@ -121,45 +121,9 @@ class Operator:
     async def _work(self, kube: Kube, leading: Leading) -> None:
         settings = self._settings
         cache = Cache(credential_secrets=settings.credential_secrets)
-        queue: Queue[Reference] = Queue(
-            clock=time.monotonic,
-            chance=_CHANCE,
-            coalesce=settings.coalesce_seconds,
-            backoff=Backoff(first=settings.backoff_first, longest=settings.backoff_longest),
-        )
-        series = Series(clock=time.monotonic)
-        events = EventWriter(kube, series, identity=settings.identity, on_dropped=self._metrics.dropped)
 
         def seen(about: Reference) -> None:
             reconciler.seen(about)
-
-        applier = Applier(kube, cache, events, namespace=settings.namespace, may_write=leading.holds, on_seen=seen)
-        repair = Repair(kube, cache, namespace=settings.namespace, on_seen=seen)
-        settling: Settling[Reference] = Settling(
-            clock=time.monotonic, quiet=settings.status_quiet, longest=settings.status_longest
-        )
-
-        def reported(class_name: str, report: CloudReport | None) -> None:
-            cache.cloud(class_name, report)
-            seen(Reference(CLASSES, Key("", class_name)))
-
-        clouds = Clouds(
-            secrets=partial(secret_of, kube, settings.namespace),
-            on_report=reported,
-            backoff=Backoff(first=1.0, longest=settings.backoff_longest),
-            chance=_CHANCE,
-            resync_seconds=settings.resync_seconds,
-        )
-        reconciler = Reconciler(
-            cache,
-            queue,
-            applier,
-            repair,
-            self._metrics,
-            writers=settings.writers,
-            settling=settling,
-            clouds=clouds.want,
-        )
 
         def happened(resource: Resource, gone: bool, body: Body) -> None:
             metadata = body["metadata"]
@@ -168,7 +132,14 @@ class Operator:
             if changed:
                 seen(about)
 
-        self._reconciler = reconciler
+        def reported(class_name: str, report: CloudReport | None) -> None:
+            cache.cloud(class_name, report)
+            seen(Reference(CLASSES, Key("", class_name)))
+
+        repair = Repair(kube, cache, namespace=settings.namespace, on_seen=seen)
+        clouds = self._clouds(kube, reported)
+        applier = self._applier(kube, cache, leading=leading, seen=seen)
+        self._reconciler = reconciler = self._reconciling(cache, applier, repair=repair, clouds=clouds)
         await self._load(repair)
         self._metrics.watch(cache)
         self._synced = True
@@ -182,6 +153,44 @@ class Operator:
         finally:
             await clouds.close()
             await watches.stop()
+
+    def _clouds(self, kube: Kube, reported: Callable[[str, CloudReport | None], None]) -> Clouds:
+        settings = self._settings
+        return Clouds(
+            secrets=partial(secret_of, kube, settings.namespace),
+            on_report=reported,
+            backoff=Backoff(first=1.0, longest=settings.backoff_longest),
+            chance=_CHANCE,
+            resync_seconds=settings.resync_seconds,
+        )
+
+    def _applier(self, kube: Kube, cache: Cache, *, leading: Leading, seen: Callable[[Reference], None]) -> Applier:
+        settings = self._settings
+        series = Series(clock=time.monotonic)
+        events = EventWriter(kube, series, identity=settings.identity, on_dropped=self._metrics.dropped)
+        return Applier(kube, cache, events, namespace=settings.namespace, may_write=leading.holds, on_seen=seen)
+
+    def _reconciling(self, cache: Cache, applier: Applier, *, repair: Repair, clouds: Clouds) -> Reconciler:
+        settings = self._settings
+        queue: Queue[Reference] = Queue(
+            clock=time.monotonic,
+            chance=_CHANCE,
+            coalesce=settings.coalesce_seconds,
+            backoff=Backoff(first=settings.backoff_first, longest=settings.backoff_longest),
+        )
+        settling: Settling[Reference] = Settling(
+            clock=time.monotonic, quiet=settings.status_quiet, longest=settings.status_longest
+        )
+        return Reconciler(
+            cache,
+            queue,
+            applier,
+            repair,
+            self._metrics,
+            writers=settings.writers,
+            settling=settling,
+            clouds=clouds.want,
+        )
 
     async def _load(self, repair: Repair) -> None:
         pause = self._settings.retry_seconds
@@ -222,15 +231,6 @@ class Operator:
 
     def _unready(self) -> str:
         return "the cluster has not been read yet" if self._leads and not self._synced else ""
-
-
-async def secret_of(kube: Kube, namespace: str, name: str) -> dict[str, str]:
-    """The values of a Secret of the operator's own namespace. Raises `ApiFailed`, `Refused` for one that is no text."""
-    body = await kube.get(SECRETS, Key(namespace, name))
-    try:
-        return {key: base64.b64decode(value).decode().strip() for key, value in (body.get("data") or {}).items()}
-    except ValueError:
-        raise Refused(name, "the values of the Secret must be text") from None
 
 
 async def _until(ended: asyncio.Future[None]) -> None:

@@ -1,8 +1,8 @@
 """Calls the clouds: one worker per class brings its cloud from what it is to what the class wants.
 
 Here, and nowhere else, provider code runs in threads: an SDK call must never hold the loop that renews the Lease, and
-never more than a few may be under way. A worker looks when the wish changes, after its own writes, when it is told to
-(a failover of a cloud that says who holds a VIP) and every ten minutes; between, it is silent.
+never more than a few may be under way. A worker looks when the wish changes, after its own writes and every ten
+minutes; between, it is silent.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from havip.controller.kube import ApiFailed
@@ -20,7 +22,7 @@ from havip.controller.queue import Backoff
 from havip.model.cloud import Wanted
 from havip.model.keys import Key
 from havip.model.refusal import Refused
-from havip.plan.cloud_report import CloudHolder, CloudReport, Trouble
+from havip.plan.cloud_report import CloudReport, Trouble
 from havip.plan.clouds import CloudWish
 from havip.provider import (
     Change,
@@ -75,11 +77,11 @@ class Clouds:
         resync_seconds: float = RESYNC_SECONDS,
     ) -> None:
         self._secrets = secrets
-        self._on_report = on_report
+        self.on_report = on_report
         self._backoff = backoff
         self._chance = chance
-        self._find = find
-        self._resync = resync_seconds
+        self.find = find
+        self.resync_seconds = resync_seconds
         self._workers: dict[str, _Worker] = {}
         self._threads = ThreadPoolExecutor(max_workers=_CALLS, thread_name_prefix="cloud")
         self._objects: dict[str, asyncio.Lock] = {}
@@ -88,17 +90,12 @@ class Clouds:
         """The wishes of all classes that have a cloud, by class. A class that is not among them any more is left."""
         for name in set(self._workers) - set(wishes):
             self._workers.pop(name).end()
-            self._on_report(name, None)
+            self.on_report(name, None)
         for name, wish in wishes.items():
             worker = self._workers.get(name)
             if worker is None:
                 worker = self._workers[name] = _Worker(self, name, wish)
             worker.want(wish)
-
-    def look(self, class_name: str) -> None:
-        """Look now: something happened that the cloud may say more about."""
-        if class_name in self._workers:
-            self._workers[class_name].look()
 
     async def close(self) -> None:
         """End all workers; calls under way end as they end."""
@@ -120,18 +117,8 @@ class Clouds:
     async def credentials(self, secret: str) -> Credentials:
         return Credentials(await self._secrets(secret) if secret else None)
 
-    def report(self, name: str, report: CloudReport) -> None:
-        self._on_report(name, report)
-
-    def provider(self, name: str) -> Provider[Any, Any]:
-        return self._find(name)
-
     def pause(self, failures: int) -> float:
         return self._backoff.delay(failures, self._chance())
-
-    @property
-    def resync_seconds(self) -> float:
-        return self._resync
 
 
 @dataclass(slots=True)
@@ -161,12 +148,9 @@ class _Worker:
             return
         self.wish = wish
         self._failures = 0
-        self.look()
+        self._awake.set()
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name=f"cloud of {self.name}")
-
-    def look(self) -> None:
-        self._awake.set()
 
     def end(self) -> asyncio.Task[None]:
         assert self._task is not None  # noqa: S101 - made with the first wish
@@ -195,13 +179,14 @@ class _Worker:
             return self._failed(wish, failed)
         except Exception as error:
             # A provider's defect must not end the others' workers; what it says may hold anything, so it is not shown.
-            _LOG.exception("the provider stumbled", extra={"object": f"HAVipClass {self.name}"})
-            return self._failed(wish, Unavailable(f"the provider stumbled over {type(error).__name__}"))
+            return self._failed(
+                wish, Unavailable(f"the provider stumbled over {type(error).__name__} at {_place(error)}")
+            )
         self._failures = 0
         return self.clouds.resync_seconds
 
     async def _reach(self, wish: CloudWish) -> None:
-        provider = self.clouds.provider(wish.provider)
+        provider = self.clouds.find(wish.provider)
         desired = provider.adjust(wish.wanted)
         cloud = await self._linked(provider, wish)
         for _ in range(_ROUNDS):
@@ -249,7 +234,7 @@ class _Worker:
         if isinstance(failed, Forbidden):
             self._unlink()  # a token may have been taken back; the next one is made of what the Secret says then
         last = self._last
-        trouble = Trouble(_reason(failed), getattr(failed, "message", "") or str(failed))
+        trouble = Trouble(reason_of(failed), getattr(failed, "message", "") or str(failed))
         before = last if last is not None and last.wanted == wish.wanted else CloudReport(wish.wanted, looked=False)
         self._report(replace(before, trouble=trouble))
         asked = (failed.wait or 0.0) if isinstance(failed, CloudFailed) else 0.0
@@ -262,7 +247,13 @@ class _Worker:
     def _report(self, report: CloudReport) -> None:
         if report != self._last:
             self._last = report
-            self.clouds.report(self.name, report)
+            self.clouds.on_report(self.name, report)
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised, by file and line: a traceback would print the message as well."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{Path(last.filename).name}:{last.lineno}"
 
 
 def _same_place(one: CloudWish, other: CloudWish) -> bool:
@@ -280,7 +271,8 @@ def _raise_first(results: Iterable[BaseException | None]) -> None:
             raise result
 
 
-def _reason(failed: Exception) -> str:
+def reason_of(failed: Exception) -> str:
+    """One word for programs, as conditions have it."""
     if isinstance(failed, NoSuchProvider | ProviderBroken):
         return "ProviderMissing"
     if isinstance(failed, ApiFailed | Refused):
@@ -299,5 +291,4 @@ def _of_plan(wanted: Wanted, plan: Plan) -> CloudReport:
         pending=frozenset(key for change in plan.changes for key in change.havips),
         blocked=blocked,
         warnings=tuple(str(one) for one in plan.findings if not one.blocks or one.havip is None),
-        holders={key: CloudHolder(one.node, one.instance, one.since) for key, one in plan.holders.items()},
     )

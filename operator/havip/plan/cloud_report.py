@@ -18,15 +18,6 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class CloudHolder:
-    """Where the cloud itself sees a VIP: a node of ours, or "" and the cloud's own name of what it is."""
-
-    node: str
-    instance: str
-    since: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class CloudReport:
     """Of the wish `wanted`, as seen when the cloud was looked at last.
 
@@ -41,7 +32,6 @@ class CloudReport:
     blocked: Mapping[Key, Trouble] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     trouble: Trouble | None = None
-    holders: Mapping[Key, CloudHolder] = field(default_factory=dict)
 
     def carries(self, havip: Key) -> bool:
         """Whether the cloud is exactly as wanted for this HAVip."""

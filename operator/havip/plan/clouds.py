@@ -5,7 +5,7 @@ A HAVip that is being deleted is wanted no more; one that cannot be read, or get
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from havip.api.v1alpha1 import ConditionStatus, HAVipClass
@@ -127,18 +127,14 @@ def _wish(seen: SeenClass, observed: Observed, plans: list[VipPlan]) -> CloudWis
 
 
 def _wanted_vip(plan: VipPlan) -> WantedVip:
+    """Its candidates are the nodes that may hold it now or after this step."""
     verdict = plan.verdict
     instances = [one.instance for one in plan.assignments.values()]
     return WantedVip(
         havip=verdict.key,
         addresses=verdict.addresses,
-        candidates=tuple(sorted(_candidates(plan))),
+        candidates=tuple(sorted({*plan.target, *plan.step.roles})),
         ports=tuple(sorted((one.protocol.value, one.port) for one in verdict.frontends)),
         probe_port=next((one.probe.port for one in instances if one.probe is not None), None),
         public_ip=verdict.seen.object.spec.public_ip,
     )
-
-
-def _candidates(plan: VipPlan) -> Iterable[str]:
-    """Nodes that may hold it now or after this step."""
-    return {*plan.target, *plan.step.roles} if plan.target else set(plan.step.roles)

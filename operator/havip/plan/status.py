@@ -6,7 +6,7 @@ The same facts give the same status: no time of "now" enters but a condition's w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 
@@ -309,20 +309,18 @@ def _history(view: _View) -> tuple[tuple[Failover, ...], int]:
 def _why(view: _View, last: str | None, outage_ms: int | None) -> str:
     if last is None:
         return Reason.ACTIVATED.value
-    before: Sequence[Member] = [member for member in view.members if member.node == last]
-    for member in before:
-        report = member.reports.get(view.key)
-        if not member.ready:
-            return Reason.NODE_NOT_READY.value
-        if report is not None and report.state is State.FAULT and report.reason:
-            return report.reason
-        if outage_ms is None and report is not None and report.reason in _IN_ORDER:
-            return Reason.PLANNED_SWITCH.value
-        if outage_ms is None and report is not None and report.state is State.STANDBY and not _ordered(view):
-            return Reason.OUTRANKED.value
-    if outage_ms is None and _ordered(view):
+    before = next((member for member in view.members if member.node == last), None)
+    report = before.reports.get(view.key) if before is not None else None
+    if before is not None and not before.ready:
+        return Reason.NODE_NOT_READY.value
+    if report is not None and report.state is State.FAULT and report.reason:
+        return report.reason
+    if outage_ms is not None:
+        return Reason.NOT_HEARD.value
+    if _ordered(view) or (report is not None and report.reason in _IN_ORDER):
         return Reason.PLANNED_SWITCH.value
-    return Reason.NOT_HEARD.value
+    standing_by = report is not None and report.state is State.STANDBY
+    return Reason.OUTRANKED.value if standing_by else Reason.NOT_HEARD.value
 
 
 def _ordered(view: _View) -> bool:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 from e2e.clouds.service import Trouble
 from tests.apiserver.operating.agents import Agents, own_addresses
 from tests.apiserver.operating.emulated import REGIONS, Region
 from tests.apiserver.operating.objects import NODES, SHOP, WEB, havip, klass, pool
 from tests.apiserver.operating.stand import NAMESPACE, Body, Operator, Stand, condition, value
 
+from havip.cli.planning import planned
 from havip.controller.resources import CLASSES, HAVIPS, SECRETS
 from havip.model.keys import Key
 
@@ -119,8 +122,7 @@ def test_wrong_credentials_are_named_and_right_ones_taken_without_a_restart(
     stand.until_ready(Key(SHOP, "two"))
     assert set(region.carried()) == {VIP, "10.88.1.2", "10.88.1.3"}
     told = operator.log.read_text() + str(stand.client.get(CLASSES, CLOUDY)) + str(stand.client.items(HAVIPS))
-    for text in (*region.secret.values(), *rotated.values()):
-        assert "secret" not in text or text not in told
+    assert not [text for text in (*region.secret.values(), *rotated.values()) if "secret" in text and text in told]
 
 
 def test_a_restarted_operator_writes_nothing(stand: Stand, agents: Agents, region: Region) -> None:
@@ -146,3 +148,25 @@ def test_killed_while_it_works_the_next_one_ends_the_same(stand: Stand, agents: 
     for number in range(1, 9):
         stand.until_ready(Key(SHOP, f"v{number}"), seconds=60)
     assert set(region.carried()) == {f"10.88.1.{number}" for number in range(1, 9)}
+
+
+def test_a_plan_says_what_would_be_called_and_calls_nothing(
+    stand: Stand, agents: Agents, region: Region, tmp_path: Path
+) -> None:
+    begin(stand, region, a_vip())
+    stand.until_ready(WEB)
+    writes = region.service.writes()
+    file = tmp_path / "havips.yaml"
+
+    def planned_for(*bodies: Body) -> str:
+        file.write_text(yaml.safe_dump_all(bodies))
+        return "\n".join(planned(file, namespace=NAMESPACE, kubeconfig=str(stand.control.kubeconfig())))
+
+    assert planned_for(a_vip()) == f"HAVipClass cloudy ({region.provider}):\n  nothing to do"
+    new = planned_for(a_vip("two", "10.88.1.2"))
+    assert "  1. " in new
+    assert "10.88.1.2" in new or "shop/two" in new
+    refused = planned_for(a_vip("odd", "10.99.0.1"))
+    assert "HAVip shop/odd: not planned (AddressOutsideRanges): spec.addresses[0]: 10.99.0.1 is outside" in refused
+    assert region.service.writes() == writes
+    assert set(region.carried()) == {VIP}
