@@ -5,8 +5,6 @@ There is no cloud to call, so nothing here ever does anything but say so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from havip.provider import Capabilities, Change, Credentials, Failover, Plan, Wanted
 
 
@@ -23,12 +21,11 @@ class NoCloud:
         """There is nothing to let go."""
 
 
-@dataclass(frozen=True, slots=True)
 class NoProvider:
     """`spec.provider: None` of a HAVipClass."""
 
-    name: str = "None"
-    capabilities: Capabilities = field(default_factory=lambda: Capabilities(Failover.BY_ANNOUNCEMENT, called=False))
+    name = "None"
+    capabilities = Capabilities(Failover.BY_ANNOUNCEMENT)
 
     def connect(self, wanted: Wanted, credentials: Credentials) -> NoCloud:  # noqa: ARG002 - as the contract has it
         return NoCloud()

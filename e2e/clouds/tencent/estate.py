@@ -92,7 +92,7 @@ class HaVip:
     eip: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     created: str = ""
-    lists: int = 0
+    lists: int = field(default=0, compare=False)
     """How many times it was listed."""
 
     @property

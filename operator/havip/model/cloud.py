@@ -5,7 +5,7 @@ A class is the unit: its VIPs share load balancers and network interfaces, and w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 
 from havip.model.address import Address
@@ -61,4 +61,4 @@ class Wanted:
     settings: object | None = None
     vips: tuple[WantedVip, ...] = ()
     nodes: tuple[CloudNode, ...] = ()
-    kept: frozenset[Key] = field(default_factory=frozenset)
+    kept: frozenset[Key] = frozenset()

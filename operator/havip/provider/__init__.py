@@ -7,7 +7,7 @@ from havip.model.cloud import CloudNode, Owner, Wanted, WantedVip
 from havip.provider.change import Change, Finding, Holder, Plan
 from havip.provider.contract import Capabilities, Cloud, Failover, Provider
 from havip.provider.credentials import Credentials
-from havip.provider.discovery import GROUP, NoSuchProvider, ProviderBroken, find, names
+from havip.provider.discovery import GROUP, NoSuchProvider, ProviderBroken, find, names, needing_sdk
 from havip.provider.failures import CloudFailed, Conflict, Forbidden, Invalid, NotFound, Throttled, Unavailable
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "WantedVip",
     "find",
     "names",
+    "needing_sdk",
 ]

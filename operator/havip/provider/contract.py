@@ -9,7 +9,7 @@ Giving back is a plan towards less: a VIP that is not wanted any more, and at la
 before stays, or comes back, byte for byte; so what has to be remembered for that is remembered in the cloud, beside
 the thing itself. Nothing here waits, retries or runs in another thread: whoever calls does, in one place.
 
-`havip.testing.contract` is the suite that every provider passes, ours or not.
+`havip.testing.provider_contract` is the suite that every provider passes, ours or not.
 """
 
 from __future__ import annotations
@@ -43,21 +43,20 @@ class Failover(StrEnum):
 class Capabilities:
     """What a fabric can do. `elections` names the methods that pass on it, the default first.
 
-    `candidates`: most nodes that one VIP may have. `families`: IP versions that it carries. `called`: whether there is
-    a cloud to call at all.
+    `candidates`: most nodes that one VIP may have. `families`: IP versions that it carries.
     """
 
     failover: Failover
     elections: tuple[str, ...] = ("vrrp",)
     candidates: int = 5
     families: tuple[int, ...] = (4, 6)
-    called: bool = True
 
 
 class Cloud(Protocol[D_contra, O_co]):
     """A connection for one class, with its endpoint and credentials. Used from one thread at a time per object.
 
-    Every method may raise a `CloudFailed` and nothing else of the SDK's.
+    Every method may raise a `CloudFailed` and nothing else of the SDK's, not even as its context: that has the request
+    with it, and the credentials.
     """
 
     def observe(self, desired: D_contra) -> O_co:

@@ -6,7 +6,9 @@ the answer says what to install.
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
 from typing import Any
 
 from havip.model.refusal import shown
@@ -34,17 +36,20 @@ def find(name: str) -> Provider[Any, Any]:
     found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
     if not found:
         raise NoSuchProvider(f"there is no provider {shown(name)}; installed are: {', '.join(names()) or 'none'}")
-    provider = _load(found[0])
+    with needing_sdk(name):
+        provider = found[0].load()
     if not isinstance(provider, Provider) or provider.name != name:
         raise ProviderBroken(f"{found[0].value} is not a provider named {name}")
     return provider
 
 
-def _load(entry: EntryPoint) -> object:
+@contextmanager
+def needing_sdk(provider: str) -> Iterator[None]:
+    """Around the import of what a provider of this name needs. Raises `ProviderBroken` where that is not installed."""
     try:
-        return entry.load()
+        yield
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in _OURS:
             raise  # our own broken import is a defect, not a missing extra
-        extra = entry.name.lower()
-        raise ProviderBroken(f"provider {entry.name} needs {error.name}; install havip-operator[{extra}]") from error
+        needed = f"provider {provider} needs {error.name}; install havip-operator[{provider.lower()}]"
+        raise ProviderBroken(needed) from error

@@ -1,7 +1,7 @@
 """The contract suite: what every provider must do, tried on its own cloud or on one that behaves like it.
 
     class TestMyCloud(ProviderContract):
-        def workbench(self) -> Workbench: ...        # a fresh cloud, with objects of others in it
+        def workbench(self) -> AbstractContextManager[Workbench]: ...  # a fresh cloud, with objects of others in it
 
 Each test begins with a fresh workbench and talks to the provider as the operator does: adjust, observe, plan, apply.
 A fault that a workbench cannot make is a fault nobody tried, so all of them are asked for.
@@ -9,6 +9,7 @@ A fault that a workbench cannot make is a fault nobody tried, so all of them are
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -75,6 +76,7 @@ class _Story:
     def reach(self, wanted: Wanted, *, stop_after: int | None = None) -> int:
         """Until nothing is left to do, or so many changes are made; returns how many. Failures that pass are borne."""
         made = 0
+        changes: Sequence[Change] = ()
         for _ in range(ROUNDS):
             cloud = self.cloud(wanted)
             try:
@@ -92,7 +94,7 @@ class _Story:
                 self.waits.append(failed.wait or 0.0)
             finally:
                 cloud.close()
-        raise AssertionError(f"after {ROUNDS} rounds there is still something to do: {changes[0]}")
+        raise AssertionError(f"after {ROUNDS} rounds there is still something to do: {list(map(str, changes))}")
 
 
 Fresh = Callable[[], _Story]
@@ -315,13 +317,37 @@ class ProviderContract:
             story.bench.deny(action)
         with pytest.raises(Forbidden) as denied:
             story.reach(wanted)
-        shown += [repr(denied.value), str(denied.value), repr(denied.value.__cause__ and str(denied.value))]
+        shown += ["".join(traceback.format_exception(denied.value))]
+        shown += [f"{one!r} {one} {vars(one)}" for one in chained(denied.value)]
         for secret in filter(None, secrets):
             assert not [text for text in shown if secret in text]
+
+    @pytest.mark.parametrize("fault", [None, Fault.THROTTLED, Fault.UNAVAILABLE, Fault.ANSWER_LOST])
+    def test_no_failure_hangs_on_to_what_was_sent(self, fresh: Fresh, fault: Fault | None) -> None:
+        """An SDK's exception has the request with it, and that the token: hidden by `from None`, it is still there."""
+        story = fresh()
+        wanted = story.bench.wanted(1)
+        if fault is None:
+            story.bench.deny(story.bench.actions()[0])
+        else:
+            story.bench.fail(fault, times=1)
+        cloud = story.cloud(wanted)
+        with pytest.raises(CloudFailed) as failed:
+            for change in story.plan(wanted, cloud).changes:
+                cloud.apply(change)
+        cloud.close()
+        assert [one for one in chained(failed.value) if not isinstance(one, CloudFailed)] == []
 
     @staticmethod
     def _changes(story: _Story, wanted: Wanted) -> Sequence[Change]:
         return story.plan(wanted, story.cloud(wanted)).changes
+
+
+def chained(failed: BaseException | None) -> list[BaseException]:
+    """A failure and all that it hangs on to, shown in a traceback or not."""
+    if failed is None:
+        return []
+    return [failed, *chained(failed.__cause__), *chained(failed.__context__)]
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from havip_providers.azure.mapping import (
     POOLS,
     RULES,
     Desired,
+    Helpful,
     Json,
     Observed,
     Port,
@@ -41,7 +42,6 @@ _BALANCER = "spec.azure.loadBalancer"
 _SUBNET = "spec.azure.subnetId"
 _ADDRESSES = "spec.addresses"
 _PUBLIC = "spec.publicIp"
-PUBLIC_READ = "Microsoft.Network/publicIPAddresses/read"
 
 
 def findings(desired: Desired, observed: Observed) -> list[Finding]:
@@ -81,9 +81,8 @@ def _of_the_class(desired: Desired, observed: Observed) -> Iterator[Finding]:
 
 def _unread(observed: Observed) -> Iterator[Finding]:
     for one in observed.unread:
-        if one.permission:
-            message = f"{one.what} cannot be read, so faults there are not found: the credentials lack {one.permission}"
-            yield Finding(None, "", message, blocks=False, permission=one.permission)
+        message = f"{one.what} cannot be read, so faults there are not found: the credentials lack {one.permission}"
+        yield Finding(None, "", message, blocks=False, permission=one.permission)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +187,7 @@ def _addresses(place: _Place, vip: Vip) -> Iterator[Finding]:
     if vip.public_ip is not None or subnet_id is None:
         return
     subnet = place.observed.subnets.get(subnet_id.lower())
-    if subnet is None and not any("subnet" in one.permission for one in place.observed.unread):
+    if subnet is None and not place.observed.is_unread(Helpful.SUBNETS):
         yield Finding(vip.key, _SUBNET, f"there is no subnet {subnet_id}")
     for address in vip.addresses:
         if subnet is not None:
@@ -216,7 +215,7 @@ def _public(place: _Place, vip: Vip) -> Iterator[Finding]:
         return
     found = place.observed.public.get(vip.public_ip.lower())
     if found is None:
-        if not any(one.permission == PUBLIC_READ for one in place.observed.unread):
+        if not place.observed.is_unread(Helpful.PUBLIC):
             yield Finding(vip.key, _PUBLIC, f"there is no public IP address {vip.public_ip}")
         return
     inside, name = properties(found), found.get("name")

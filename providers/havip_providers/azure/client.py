@@ -10,10 +10,9 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
@@ -24,15 +23,15 @@ from azure.mgmt.core.polling.arm_polling import ARMPolling
 from azure.mgmt.network import NetworkManagementClient, models
 from havip.provider import CloudFailed, Forbidden, NotFound, Unavailable
 from havip_providers.azure.config import Access, ClientSecret, GivenToken, ManagedIdentity, WorkloadIdentity
+from havip_providers.azure.mapping import Json
 from havip_providers.azure.refusals import failure
-
-Json = dict[str, Any]
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 10
 _ONCE = {"retry_total": 0, "connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
 _SIGN_IN = {"retry_total": 1, "connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
 _CODE = re.compile(r"AADSTS\d+")
+_T = TypeVar("_T")
 
 for _name in ("azure", "msal"):  # both can say what was sent; nobody needs it from here
     logging.getLogger(_name).setLevel(logging.CRITICAL)
@@ -55,8 +54,8 @@ class Place:
 class Polling:
     """How a long-running operation is watched: every so many seconds, at most so long."""
 
-    seconds: float = 1.5
-    limit: float = 60.0
+    seconds: float
+    limit: float
 
 
 class _Watch(ARMPolling):
@@ -125,25 +124,28 @@ def _credential(access: Access) -> _Credential:
             return ManagedIdentityCredential(client_id=identity.client, **where)
 
 
+def _sdk(access: Access, credential: _Credential) -> NetworkManagementClient:
+    more: dict[str, Any] = dict(_ONCE)
+    if access.plain:
+        more["authentication_policy"] = _PlainToken(credential, access.scope)
+    return NetworkManagementClient(
+        credential,
+        access.subscription,
+        base_url=access.endpoint,
+        credential_scopes=[access.scope],
+        http_logging_policy=SansIOHTTPPolicy(),
+        logging_enable=False,
+        **more,
+    )
+
+
 class AzureClient:
     """One subscription, one identity. Not for several threads at once."""
 
     def __init__(self, access: Access, polling: Polling) -> None:
         self._polling = polling
-        with _ours("sign in"):
-            self._credential = _credential(access)
-            more: dict[str, Any] = dict(_ONCE)
-            if access.plain:
-                more["authentication_policy"] = _PlainToken(self._credential, access.scope)
-            self._sdk = NetworkManagementClient(
-                self._credential,
-                access.subscription,
-                base_url=access.endpoint,
-                credential_scopes=[access.scope],
-                http_logging_policy=SansIOHTTPPolicy(),
-                logging_enable=False,
-                **more,
-            )
+        self._credential = _call("sign in", lambda: _credential(access))
+        self._sdk = _call("sign in", lambda: _sdk(access, self._credential))
 
     def __repr__(self) -> str:
         return "AzureClient(hidden)"
@@ -171,16 +173,20 @@ class AzureClient:
         )
 
     def interfaces(self, group: str) -> tuple[Json, ...]:
-        with _ours(f"list network interfaces of resource group {group}"):
-            return tuple(one.as_dict() for one in self._sdk.network_interfaces.list(group))
+        return _list(
+            f"list network interfaces of resource group {group}", lambda: self._sdk.network_interfaces.list(group)
+        )
 
     def groups(self, group: str) -> tuple[Json, ...]:
-        with _ours(f"list network security groups of resource group {group}"):
-            return tuple(one.as_dict() for one in self._sdk.network_security_groups.list(group))
+        return _list(
+            f"list network security groups of resource group {group}",
+            lambda: self._sdk.network_security_groups.list(group),
+        )
 
     def public_addresses(self, group: str) -> tuple[Json, ...]:
-        with _ours(f"list public IP addresses of resource group {group}"):
-            return tuple(one.as_dict() for one in self._sdk.public_ip_addresses.list(group))
+        return _list(
+            f"list public IP addresses of resource group {group}", lambda: self._sdk.public_ip_addresses.list(group)
+        )
 
     # -- writes -----------------------------------------------------------------------------------------------------
 
@@ -188,25 +194,31 @@ class AzureClient:
         """Over the version that `body` was read as; without an ETag only where there is none yet."""
         at = Place.of(resource)
         model = models.LoadBalancer(body)
-        with _ours(f"write load balancer {at.name}"):
-            self._sdk.load_balancers.begin_create_or_update(
+        _call(
+            f"write load balancer {at.name}",
+            lambda: self._sdk.load_balancers.begin_create_or_update(
                 at.group, at.name, model, headers=_condition(body), polling=_Watch(self._polling)
-            ).result()
+            ).result(),
+        )
 
     def delete_balancer(self, resource: str, etag: str) -> None:
         at = Place.of(resource)
-        with _ours(f"delete load balancer {at.name}"):
-            self._sdk.load_balancers.begin_delete(
+        _call(
+            f"delete load balancer {at.name}",
+            lambda: self._sdk.load_balancers.begin_delete(
                 at.group, at.name, headers={"If-Match": etag}, polling=_Watch(self._polling)
-            ).result()
+            ).result(),
+        )
 
     def put_interface(self, resource: str, body: Mapping[str, Any]) -> None:
         at = Place.of(resource)
         model = models.NetworkInterface(body)
-        with _ours(f"write network interface {at.name}"):
-            self._sdk.network_interfaces.begin_create_or_update(
+        _call(
+            f"write network interface {at.name}",
+            lambda: self._sdk.network_interfaces.begin_create_or_update(
                 at.group, at.name, model, headers=_condition(body), polling=_Watch(self._polling)
-            ).result()
+            ).result(),
+        )
 
 
 def _condition(body: Mapping[str, Any]) -> dict[str, str]:
@@ -221,24 +233,28 @@ class _Model(Protocol):
 def _read(what: str, read: Callable[[], _Model]) -> Json | None:
     """Not there is an answer, too; a missing resource group is none."""
     try:
-        with _ours(what):
-            return read().as_dict()
+        return _call(what, lambda: read().as_dict())
     except NotFound as lost:
         if "resourcegroupnotfound" in str(lost).lower():
             raise
         return None
 
 
-@contextmanager
-def _ours(what: str) -> Iterator[None]:
+def _list(what: str, read: Callable[[], Iterable[_Model]]) -> tuple[Json, ...]:
+    return _call(what, lambda: tuple(one.as_dict() for one in read()))
+
+
+def _call(what: str, call: Callable[[], _T]) -> _T:
+    """The failure is raised outside the SDK's exception, which has the request with it and that the token: `from None`
+    would only hide it."""
+    failed: CloudFailed
     try:
-        yield
-    except CloudFailed:
-        raise
+        return call()
     except AzureError as error:
-        raise _translated(error, what) from None  # its text can hold a request
+        failed = _translated(error, what)
     except ValueError:
-        raise Unavailable(f"{what}: the answer cannot be read") from None
+        failed = Unavailable(f"{what}: the answer cannot be read")
+    raise failed
 
 
 def _translated(error: AzureError, what: str) -> CloudFailed:

@@ -12,8 +12,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from havip.model.address import Address
-
-Json = dict[str, Any]
+from havip_providers.azure.mapping import properties
 
 PROBE_SOURCE = ip_address("168.63.129.16")
 VRRP = "112"
@@ -42,10 +41,10 @@ def vrrp_packet(source: Address, target: Address) -> Packet:
 def denied_by(group: Mapping[str, Any], packet: Packet) -> str:
     """Name of the inbound rule that drops it; "" = it passes. Without a rule that fits, Azure's own last ones let
     the virtual network and the load balancer in."""
-    inside = group.get("properties") or {}
+    inside = properties(group)
     rules = [*(inside.get("securityRules") or []), *(inside.get("defaultSecurityRules") or [])]
-    for rule in sorted(rules, key=lambda one: int((one.get("properties") or {}).get("priority", 0))):
-        text = rule.get("properties") or {}
+    for rule in sorted(rules, key=lambda one: int(properties(one).get("priority", 0))):
+        text = properties(rule)
         if text.get("direction") == "Inbound" and _fits(text, packet):
             return str(rule.get("name", "")) if text.get("access") == "Deny" else ""
     return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from havip.api.v1alpha1.clouds import AzureSettings
@@ -107,11 +108,19 @@ def _protocol(name: str) -> str:
 # -- what was found -------------------------------------------------------------------------------------------------
 
 
+class Helpful(StrEnum):
+    """What is read only because it helps to find faults, in words for people."""
+
+    SUBNETS = "the subnet"
+    GROUPS = "network security groups"
+    PUBLIC = "public IP addresses"
+
+
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """Something that may help to find faults and could not be read. `permission`: "" = it is not there."""
+    """Something that could not be read, and the permission that is missing for it."""
 
-    what: str
+    what: Helpful
     permission: str
 
 
@@ -125,6 +134,9 @@ class Observed:
     groups: Mapping[str, Json] = field(default_factory=dict)
     public: Mapping[str, Json] = field(default_factory=dict)
     unread: tuple[Unread, ...] = ()
+
+    def is_unread(self, what: Helpful) -> bool:
+        return any(one.what is what for one in self.unread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +190,12 @@ def network_of(subnet_id: str) -> str:
     return subnet_id.lower().partition("/subnets/")[0]
 
 
-def pools_of(balancer_id: str, names: Names, config: Mapping[str, Any]) -> dict[str, str]:
-    """Our pools that an IP configuration is in: their ids as written, by name."""
+def pools_of(balancer_id: str, names: Names, config: Mapping[str, Any]) -> list[str]:
+    """Names of our pools that an IP configuration is in."""
     start = child_id(balancer_id, POOLS, "").lower()
     found = [str(one.get("id", "")) for one in properties(config).get("loadBalancerBackendAddressPools") or []]
-    ours = {one.rpartition("/")[2]: one for one in found if one.lower().startswith(start)}
-    return {name: one for name, one in ours.items() if names.ours(name)}
+    on_it = [one.rpartition("/")[2] for one in found if one.lower().startswith(start)]
+    return list(filter(names.ours, on_it))
 
 
 @dataclass(frozen=True, slots=True)

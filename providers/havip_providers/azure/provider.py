@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,13 +15,14 @@ from havip.provider import (
     Forbidden,
     NotFound,
     Plan,
-    ProviderBroken,
     Wanted,
+    needing_sdk,
 )
 from havip_providers.azure.config import access, settings_of
 from havip_providers.azure.mapping import (
     DeleteBalancer,
     Desired,
+    Helpful,
     Json,
     Observed,
     Port,
@@ -70,21 +70,27 @@ class AzureCloud:
             balancer,
             interfaces,
             subnets,
-            self._by_group(_groups_of(ports, subnets), self._client.groups, unread),
-            self._by_group({vip.public_ip for vip in desired.vips}, self._client.public_addresses, unread),
+            self._by_group(Helpful.GROUPS, _groups_of(ports, subnets), self._client.groups, unread),
+            self._by_group(
+                Helpful.PUBLIC, {vip.public_ip for vip in desired.vips}, self._client.public_addresses, unread
+            ),
             tuple(dict.fromkeys(unread)),
         )
 
     def _subnets(self, ids: Iterable[str], unread: list[Unread]) -> dict[str, Json]:
-        found = {one.lower(): _maybe(partial(self._client.subnet, one), unread) for one in ids}
+        found = {one.lower(): _maybe(partial(self._client.subnet, one), Helpful.SUBNETS, unread) for one in ids}
         return {one: text for one, text in found.items() if text is not None}
 
     def _by_group(
-        self, ids: Iterable[str | None], read: Callable[[str], tuple[Json, ...]], unread: list[Unread]
+        self,
+        what: Helpful,
+        ids: Iterable[str | None],
+        read: Callable[[str], tuple[Json, ...]],
+        unread: list[Unread],
     ) -> dict[str, Json]:
         """All of a kind in the resource groups of these ids: one call per group, however many they are."""
         groups = {one.split("/")[4].lower(): one.split("/")[4] for one in ids if one and one.count("/") >= 8}
-        found = [_maybe(partial(read, name), unread) for name in groups.values()]
+        found = [_maybe(partial(read, name), what, unread) for name in groups.values()]
         return {str(one["id"]).lower(): one for some in found for one in some or ()}
 
     # -- writing ----------------------------------------------------------------------------------------------------
@@ -126,24 +132,17 @@ class AzureCloud:
             self._client.put_interface(change.on, body)
 
 
-def _maybe(read: Callable[[], T | None], unread: list[Unread]) -> T | None:
+def _maybe(read: Callable[[], T | None], what: Helpful, unread: list[Unread]) -> T | None:
     """What is good to know, and no reason to fail where it cannot be read."""
     try:
         return read()
     except Forbidden as denied:
         if not denied.permission:
             raise
-        unread.append(Unread(_WHAT.get(denied.permission, "something"), denied.permission))
+        unread.append(Unread(what, denied.permission))
     except NotFound:
         pass
     return None
-
-
-_WHAT: Mapping[str, str] = {
-    "Microsoft.Network/virtualNetworks/subnets/read": "the subnet",
-    "Microsoft.Network/networkSecurityGroups/read": "network security groups",
-    "Microsoft.Network/publicIPAddresses/read": "public IP addresses",
-}
 
 
 def _ports(desired: Desired, interfaces: tuple[Json, ...]) -> list[Port]:
@@ -163,28 +162,21 @@ def _groups_of(ports: list[Port], subnets: Mapping[str, Json]) -> set[str]:
     return {reference(one, "networkSecurityGroup") for one in (*(port.interface for port in ports), *subnets.values())}
 
 
-@dataclass(frozen=True, slots=True)
 class AzureProvider:
     """A load balancer that probes the nodes. `poll_seconds`, `poll_limit`: of long-running operations."""
 
-    poll_seconds: float = 1.5
-    poll_limit: float = 60.0
+    name = "Azure"
+    capabilities = Capabilities(Failover.BY_PROBE)
 
-    @property
-    def name(self) -> str:
-        return "Azure"
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities(Failover.BY_PROBE)
+    def __init__(self, *, poll_seconds: float = 1.5, poll_limit: float = 60.0) -> None:
+        self._poll_seconds = poll_seconds
+        self._poll_limit = poll_limit
 
     def connect(self, wanted: Wanted, credentials: Credentials) -> AzureCloud:
         to = access(settings_of(wanted), credentials)
-        try:
+        with needing_sdk(self.name):
             from havip_providers.azure.client import AzureClient, Polling
-        except ModuleNotFoundError as error:
-            raise _missing(error) from error
-        return AzureCloud(AzureClient(to, Polling(self.poll_seconds, self.poll_limit)))
+        return AzureCloud(AzureClient(to, Polling(self._poll_seconds, self._poll_limit)))
 
     def adjust(self, wanted: Wanted) -> Desired:
         return adjusted(wanted)
@@ -193,10 +185,4 @@ class AzureProvider:
         return planned(desired, observed)
 
 
-def _missing(error: ModuleNotFoundError) -> Exception:
-    if error.name is None or error.name.split(".")[0] in ("havip", "havip_providers"):
-        return error
-    return ProviderBroken(f"provider Azure needs {error.name}; install havip-operator[azure]")
-
-
-provider: AzureProvider = AzureProvider()
+provider = AzureProvider()

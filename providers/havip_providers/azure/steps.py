@@ -74,16 +74,10 @@ def _by_name(things: Iterable[Json]) -> dict[str, Json]:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Our children as they should be, and who is in our pools."""
+    """Our children as they should be, by kind and name, and who is in our pools."""
 
-    front_ends: dict[str, Json]
-    probes: dict[str, Json]
-    pools: dict[str, Json]
-    rules: dict[str, Json]
+    children: dict[str, dict[str, Json]]
     members: frozenset[Pair]
-
-    def of(self, kind: str) -> dict[str, Json]:
-        return {FRONT_ENDS: self.front_ends, PROBES: self.probes, POOLS: self.pools, RULES: self.rules}[kind]
 
 
 def _target(desired: Desired, observed: Observed, vips: Sequence[Vip]) -> _Target:
@@ -93,14 +87,16 @@ def _target(desired: Desired, observed: Observed, vips: Sequence[Vip]) -> _Targe
     places = {one: seats.attached(*one) for one in nodes}
     ends = [(vip, address) for vip in vips for address in vip.addresses]
     return _Target(
-        _by_name(front_end(desired, vip, address) for vip, address in ends),
-        _by_name(probe(desired, vip) for vip in vips),
-        _by_name(pool(desired, vip, address.version) for vip, address in ends),
-        _by_name(
-            rule(desired, vip, address.version, protocol=protocol, port=port)
-            for vip, address in ends
-            for protocol, port in vip.ports
-        ),
+        {
+            FRONT_ENDS: _by_name(front_end(desired, vip, address) for vip, address in ends),
+            PROBES: _by_name(probe(desired, vip) for vip in vips),
+            POOLS: _by_name(pool(desired, vip, address.version) for vip, address in ends),
+            RULES: _by_name(
+                rule(desired, vip, address.version, protocol=protocol, port=port)
+                for vip, address in ends
+                for protocol, port in vip.ports
+            ),
+        },
         frozenset(
             (port.id, pool_name(desired, vip, address.version))
             for vip, address in ends
@@ -176,12 +172,12 @@ class _Work:
         put = {
             kind: tuple(
                 one
-                for name, one in self.target.of(kind).items()
+                for name, one in self.target.children[kind].items()
                 if not covers(properties(self.here[kind].get(name, {})), one["properties"])
             )
             for kind in (FRONT_ENDS, PROBES)
         }
-        put[POOLS] = tuple(one for name, one in self.target.pools.items() if name not in self.here[POOLS])
+        put[POOLS] = tuple(one for name, one in self.target.children[POOLS].items() if name not in self.here[POOLS])
         now, later, remade = self._rules()
         drop = {kind: self._unwanted(kind) for kind in (FRONT_ENDS, PROBES, RULES)}
         drop[RULES] += tuple(remade)
@@ -196,14 +192,14 @@ class _Work:
     def _waiting(self, parted: Sequence[str]) -> set[str]:
         """Front ends whose address another one of ours gives up first: whether both can be one write, nobody says."""
         given_up = {_seat(self.here[FRONT_ENDS][name]) for name in parted}
-        return {name for name, one in self.target.front_ends.items() if _seat(one) in given_up}
+        return {name for name, one in self.target.children[FRONT_ENDS].items() if _seat(one) in given_up}
 
     def _rules(self) -> tuple[list[Json], list[Json], list[str]]:
         """Rules to put now, rules to put later, and those that have to go in between."""
         now: list[Json] = []
         later: list[Json] = []
         remade: list[str] = []
-        for name, wanted in self.target.rules.items():
+        for name, wanted in self.target.children[RULES].items():
             there = self.here[RULES].get(name)
             if there is None:
                 now.append(wanted)
@@ -227,10 +223,11 @@ class _Work:
         return bool(missing) and reference(there, "backendAddressPool") != reference(wanted, "backendAddressPool")
 
     def _unwanted(self, kind: str) -> tuple[str, ...]:
+        wanted = self.target.children[kind]
         return tuple(
             name
             for name in self.here[kind]
-            if name not in self.target.of(kind) and digest_in(name) not in self.staying and not self._held(kind, name)
+            if name not in wanted and digest_in(name) not in self.staying and not self._held(kind, name)
         )
 
     def _held(self, kind: str, name: str) -> bool:
@@ -241,7 +238,7 @@ class _Work:
         return [
             name
             for name in self.here[POOLS]
-            if name not in self.target.pools and name not in staying and not self._held(POOLS, name)
+            if name not in self.target.children[POOLS] and name not in staying and not self._held(POOLS, name)
         ]
 
     def _staying_pools(self) -> set[str]:
@@ -254,7 +251,7 @@ class _Work:
         }
 
     def _pools_behind(self, one: Json) -> set[str]:
-        names = {name.lower(): name for name in (*self.here[POOLS], *self.target.pools)}
+        names = {name.lower(): name for name in (*self.here[POOLS], *self.target.children[POOLS])}
         ids = {reference(one, "backendAddressPool"), *references(one, POOLS)}
         return {names[end] for to in ids if (end := to.rpartition("/")[2]) in names}
 

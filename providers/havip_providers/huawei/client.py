@@ -58,10 +58,8 @@ class Client:
     def subnets(self, network: str) -> Subnets | None:
         """What the console calls a subnet, and v1 too; None where there is none."""
         request = vpc.ShowSubnetRequest(subnet_id=network)
-        return self._found(
-            lambda: self._call(
-                "vpc:subnets:get", lambda: _subnets(_body(self._vpc.show_subnet(request))["subnet"]), what=network
-            )
+        return self._call_or_none(
+            "vpc:subnets:get", lambda: _subnets(_body(self._vpc.show_subnet(request))["subnet"]), what=network
         )
 
     def network_ports(self, network: str) -> tuple[Port, ...]:
@@ -84,8 +82,8 @@ class Client:
     def port(self, port: str) -> Port | None:
         """None where there is none."""
         request = vpc.ShowPortRequest(port_id=port)
-        return self._found(
-            lambda: self._call("vpc:ports:get", lambda: _port(_body(self._vpc.show_port(request))["port"]), what=port)
+        return self._call_or_none(
+            "vpc:ports:get", lambda: _port(_body(self._vpc.show_port(request))["port"]), what=port
         )
 
     def create_vip(self, *, network: str, subnet: str, address: Address, name: str, bound: Sequence[str]) -> Port:
@@ -117,7 +115,7 @@ class Client:
     def delete_port(self, port: str) -> None:
         """Gone is gone, whoever did it."""
         request = vpc.DeletePortRequest(port_id=port)
-        self._found(lambda: self._call("vpc:ports:delete", lambda: self._vpc.delete_port(request), what=port))
+        self._call_or_none("vpc:ports:delete", lambda: self._vpc.delete_port(request), what=port)
 
     def eips(self) -> tuple[Eip, ...]:
         """All public addresses of the project."""
@@ -130,10 +128,8 @@ class Client:
     def eip(self, eip_id: str) -> Eip | None:
         """None where there is none."""
         request = eip.ShowPublicipRequest(publicip_id=eip_id)
-        return self._found(
-            lambda: self._call(
-                "vpc:publicIps:get", lambda: _eip(_body(self._eip.show_publicip(request))["publicip"]), what=eip_id
-            )
+        return self._call_or_none(
+            "vpc:publicIps:get", lambda: _eip(_body(self._eip.show_publicip(request))["publicip"]), what=eip_id
         )
 
     def bind_eip(self, eip_id: str, port: str) -> None:
@@ -173,10 +169,10 @@ class Client:
             at["marker"] = identity(more[-1])
         raise Unavailable(f"{action} does not come to an end after {_PAGES} pages of {self._page}")
 
-    @staticmethod
-    def _found(call: Callable[[], _T]) -> _T | None:
+    def _call_or_none(self, action: str, call: Callable[[], _T], *, what: str) -> _T | None:
+        """None where it is not there, which is an answer too."""
         try:
-            return call()
+            return self._call(action, call, what=what)
         except NotFound:
             return None
 

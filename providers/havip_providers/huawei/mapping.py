@@ -19,7 +19,7 @@ from havip.model.keys import Key
 from havip.provider import Change, Finding, Plan, Wanted
 from havip_providers.huawei import wire
 from havip_providers.huawei.config import BLOCK, settings_of
-from havip_providers.huawei.wire import Eip, Memory, Port, Subnets, digest, memory
+from havip_providers.huawei.wire import Eip, Memory, Port, Subnets, base_of, digest, memory
 
 UNBIND, RESTORE, DELETE, PUT, ALLOW, BIND = range(6)
 """The stages."""
@@ -97,7 +97,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class WishedVip:
-    """A VIP as the cloud will have it. `subnets` by the address's IP version."""
+    """A VIP as the cloud will have it. `base`: the part of its ports' names that stays."""
 
     havip: Key
     base: str
@@ -178,11 +178,12 @@ def eips_matter(desired: Desired, vips: Iterable[Port]) -> bool:
     """Whether any public address is wanted, remembered, or may be in the way of a deletion."""
     mine = [port for port in vips if ours(port, desired.prefix)]
     staying = {(vip.base, address) for vip in desired.vips for address in vip.addresses}
-    return any(vip.eip for vip in desired.vips) or any(
-        memory(port).eip
-        or (_base(port) not in desired.kept and not any((_base(port), one) in staying for one in port.addresses))
-        for port in mine
-    )
+
+    def goes(port: Port) -> bool:
+        base = base_of(port.name)
+        return base not in desired.kept and not any((base, one) in staying for one in port.addresses)
+
+    return any(vip.eip for vip in desired.vips) or any(memory(port).eip or goes(port) for port in mine)
 
 
 def plan(desired: Desired, observed: Observed) -> Plan:
@@ -216,11 +217,6 @@ def _order(finding: Finding) -> tuple[str, str]:
     return str(finding.havip), finding.message
 
 
-def _base(port: Port) -> str:
-    read = wire.read_name(port.name)
-    return read[0] if read else ""
-
-
 @dataclass(frozen=True)
 class View:
     """Wish and cloud side by side. `left`: bases of the names of VIPs whose objects stay as they are."""
@@ -242,8 +238,8 @@ class View:
         wished = {(vip.base, address) for vip in self.moving for address in vip.addresses}
 
         def stays(port: Port) -> bool:
-            here = port.network == self.desired.network
-            return _base(port) in self.left or (here and any((_base(port), one) in wished for one in port.addresses))
+            base, here = base_of(port.name), port.network == self.desired.network
+            return base in self.left or (here and any((base, one) in wished for one in port.addresses))
 
         return tuple(port for port in self.mine if not stays(port))
 
@@ -255,7 +251,7 @@ class View:
 
     def own(self, vip: WishedVip, address: Address) -> Port | None:
         port = self.at.get(address)
-        return port if port is not None and ours(port, self.desired.prefix) and _base(port) == vip.base else None
+        return port if port is not None and ours(port, self.desired.prefix) and base_of(port.name) == vip.base else None
 
     def nics(self, node: Candidate) -> tuple[Port, ...]:
         """All network interfaces of a node's server; none where no port has its address."""
@@ -519,4 +515,4 @@ def _addresses(port: Port) -> str:
 
 def _havips(view: View, port: Port) -> tuple[Key, ...]:
     known = {vip.base: (vip.havip,) for vip in view.desired.vips}
-    return known.get(_base(port)) or wire.havip_of(_base(port), view.desired.prefix)
+    return known.get(base_of(port.name)) or wire.havip_of(base_of(port.name), view.desired.prefix)

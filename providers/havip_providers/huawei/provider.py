@@ -8,7 +8,6 @@ between that read and the write, a round trip later, is lost: the cloud offers n
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,11 @@ from havip.provider import (
     Failover,
     NotFound,
     Plan,
-    ProviderBroken,
     Wanted,
+    needing_sdk,
 )
 from havip_providers.huawei import mapping
-from havip_providers.huawei.config import Access, access
+from havip_providers.huawei.config import access
 from havip_providers.huawei.mapping import (
     AllowNic,
     BindEip,
@@ -38,12 +37,11 @@ from havip_providers.huawei.mapping import (
     UnbindEip,
     described,
 )
-from havip_providers.huawei.wire import UNCHECKED, Port, digest, memory, read_name
+from havip_providers.huawei.wire import UNCHECKED, Port, base_of, digest, memory
 
 if TYPE_CHECKING:
     from havip_providers.huawei.client import Client
 
-_OURS = ("havip", "havip_providers")
 CANDIDATES = 10
 """As many pairs as a port takes where the cloud does not say otherwise."""
 
@@ -114,7 +112,7 @@ class Connection:
                 bound=change.bound,
             )
         except Conflict:
-            port = self._ours_already(change.network, change.address, base=_base_of(change.name))
+            port = self._ours_already(change.network, change.address, base=base_of(change.name))
             if port.name != change.name:
                 raise Conflict(f"{described(port)} was made in the meantime") from None
         if port.bound != frozenset(change.bound):
@@ -152,44 +150,29 @@ class Connection:
         port = self._client.port_at(network, address)
         if port is None:
             raise Conflict(f"{address} is on no port, or not to be seen yet")
-        if not port.is_vip or _base_of(port.name) != base:
+        if not port.is_vip or base_of(port.name) != base:
             raise Conflict(f"{address} is in use by {described(port)}")
         return port
 
 
-def _base_of(name: str) -> str:
-    read = read_name(name)
-    return read[0] if read else ""
-
-
-@dataclass(frozen=True, slots=True)
 class HuaweiProvider:
     """`spec.provider: Huawei` of a HAVipClass."""
 
-    name: str = "Huawei"
-    capabilities: Capabilities = field(
-        default_factory=lambda: Capabilities(Failover.BY_ANNOUNCEMENT, candidates=CANDIDATES)
-    )
+    name = "Huawei"
+    capabilities = Capabilities(Failover.BY_ANNOUNCEMENT, candidates=CANDIDATES)
 
     def connect(self, wanted: Wanted, credentials: Credentials) -> Connection:
         """The SDK is imported here and not before. Raises `ProviderBroken` where it is not installed."""
-        return Connection(_client(access(wanted, credentials, os.environ)))
+        to = access(wanted, credentials, os.environ)
+        with needing_sdk(self.name):
+            from havip_providers.huawei.client import Client
+        return Connection(Client(to))
 
     def adjust(self, wanted: Wanted) -> Desired:
         return mapping.adjust(wanted)
 
     def plan(self, desired: Desired, observed: Observed) -> Plan:
         return mapping.plan(desired, observed)
-
-
-def _client(to: Access) -> Client:
-    try:
-        from havip_providers.huawei.client import Client
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] in _OURS:
-            raise  # our own broken import is a defect, not a missing extra
-        raise ProviderBroken(f"provider Huawei needs {error.name}; install havip-operator[huawei]") from error
-    return Client(to)
 
 
 provider = HuaweiProvider()

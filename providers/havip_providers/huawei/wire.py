@@ -139,6 +139,12 @@ def read_name(text: str) -> tuple[str, Memory] | None:
     return found["base"], Memory(groups, found["eip"] or "")
 
 
+def base_of(text: str) -> str:
+    """Base of a name; "" where the product has not written it."""
+    read = read_name(text)
+    return read[0] if read else ""
+
+
 def memory(port: Port) -> Memory:
     """What a VIP port of the product remembers; nothing where it is none."""
     read = read_name(port.name) if port.is_vip else None

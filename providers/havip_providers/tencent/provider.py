@@ -17,8 +17,8 @@ from havip.provider import (
     Invalid,
     NotFound,
     Plan,
-    ProviderBroken,
     Wanted,
+    needing_sdk,
 )
 from havip_providers.tencent import config, mapping
 from havip_providers.tencent.mapping import (
@@ -126,13 +126,8 @@ class TencentProvider:
 
     def connect(self, wanted: Wanted, credentials: Credentials) -> TencentCloud:
         connection = config.connection(config.settings_of(wanted.settings), credentials)
-        try:
+        with needing_sdk(self.name):
             from havip_providers.tencent import client  # the SDK costs 30 MiB, which a class has to ask for
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.split(".")[0] in ("havip", "havip_providers"):
-                raise
-            needed = f"provider {self.name} needs {error.name}; install havip-operator[tencent]"
-            raise ProviderBroken(needed) from error
         return TencentCloud(client.Client(connection, self._timing or client.Timing()))
 
     def adjust(self, wanted: Wanted) -> Desired:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 
 from e2e.clouds.service import Service, Trouble
@@ -129,7 +130,7 @@ class TencentWorkbench:
         return {
             "havips": {one.address: _comparable(one) for one in self.estate.havips.values()},
             "eips": {one.id: (one.address, self._holder(one), one.status) for one in self.estate.eips.values()},
-            "interfaces": dict(self.estate.interfaces),
+            "interfaces": deepcopy(self.estate.interfaces),
         }
 
     def _holder(self, eip):
@@ -138,11 +139,14 @@ class TencentWorkbench:
         return havip.address if havip is not None else eip.holder
 
     def foreign(self):
-        return {
-            "havips": [one for one in self.estate.havips.values() if one.tags.get(OWNER_TAG) != OWNER.mark],
-            "eips": [one for one in self.estate.eips.values() if one.holder_type != "HAVIP" and one.holder],
-            "interfaces": dict(self.estate.interfaces),
-        }
+        """Copies: what the estate changes afterwards would change in both, and never differ."""
+        return deepcopy(
+            {
+                "havips": [one for one in self.estate.havips.values() if one.tags.get(OWNER_TAG) != OWNER.mark],
+                "eips": [one for one in self.estate.eips.values() if one.holder_type != "HAVIP" and one.holder],
+                "interfaces": self.estate.interfaces,
+            }
+        )
 
     def fail(self, fault, *, times):
         for _ in range(times):
