@@ -1,6 +1,7 @@
 """The rows that need the whole product: installed by Helm on the real cluster, asked by a client beside the nodes.
 
-One cluster serves all of them. A run begins settled; what is measured is the client's history, not a status.
+Rows that are measured together share a cluster. A run begins settled; what is measured is the client's history, not a
+status.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from e2e.bench.rows import Effort, Row, Values, at_most, measures
+from e2e.bench.rows import Effort, Values, measures, planned_row, row
 from e2e.cluster.cluster import CHECKOUT, Cluster
 from e2e.lab import Figures, Kind, Stream, Stretch, now
 from e2e.lab.compiled import cache_folder
@@ -24,20 +25,7 @@ from e2e.product.installation import NAMESPACE, USER_NAMESPACE
 from e2e.setup.images import product_images
 
 NODES = ("n1", "n2", "n3")
-_PLANNED_MS = 20.0
 _BEFORE = 200_000_000  # nanoseconds of undisturbed answers that belong to a stretch
-
-
-def _row(id_: str, what: str, unit: str, limit: float, *, of: str = "p99") -> Row:
-    reach, holds = at_most(limit, unit, of=of)
-    return Row(id_, what, unit, reach, holds)
-
-
-def _switch_row(id_: str, what: str) -> Row:
-    def holds(outages: Sequence[float]) -> bool:
-        return sum(outage > 0 for outage in outages) <= len(outages) / 20 and max(outages) <= _PLANNED_MS
-
-    return Row(id_, what, "ms", f"0 in 19 of 20 runs, never > {_PLANNED_MS:g} ms", holds)
 
 
 @contextmanager
@@ -45,11 +33,7 @@ def _installed() -> Iterator[Installation]:
     """Three nodes, the operator, two application pods on n2 and n3, class and pools."""
     with Cluster(nodes=3, images=[one.archive for one in product_images(cache_folder()).values()]) as cluster:
         installation = Installation(cluster)
-        installation.install()
-        installation.label_nodes(NODES)
-        installation.deploy_application(nodes=["n2", "n3"])
-        installation.apply(installation.manifest("class"), installation.manifest("pools"))
-        installation.wait_agents(seconds=120)
+        installation.install_with_application(seconds=120)
         yield installation
 
 
@@ -89,15 +73,15 @@ def _measured_vip() -> Iterator[tuple[Installation, Vip]]:
         yield installation, vip
 
 
-@measures(_row("apply", "kubectl apply of a further HAVip -> client answered through haproxy", "ms", 1500))
+@measures(row("apply", "kubectl apply of a further HAVip -> client answered through haproxy", "ms", 1500))
 def applies(effort: Effort) -> Values:
     with _installed() as installation:
         return {"apply": _apply_times(installation, effort)}
 
 
 @measures(
-    _switch_row("pod_delete", "node pod of the active node deleted: outage of ICMP and of new TCP handshakes"),
-    _row("pod_delete_open", "pod delete: connections that were open at that moment and ended", "number", 2, of="max"),
+    planned_row("pod_delete", "node pod of the active node deleted: outage of ICMP and of new TCP handshakes"),
+    row("pod_delete_open", "pod delete: connections that were open at that moment and ended", "number", 2, of="max"),
 )
 def pod_deletes(effort: Effort) -> Values:
     with _measured_vip() as (installation, vip):
@@ -105,15 +89,15 @@ def pod_deletes(effort: Effort) -> Values:
     return {"pod_delete": [_outage(one) for one in found], "pod_delete_open": [_opened(one) for one in found]}
 
 
-@measures(_switch_row("roll", "DaemonSet roll over three nodes: outage of ICMP and of new TCP handshakes"))
+@measures(planned_row("roll", "DaemonSet roll over three nodes: outage of ICMP and of new TCP handshakes"))
 def rolls(effort: Effort) -> Values:
     with _measured_vip() as (installation, vip):
         return {"roll": [_outage(one) for one in _rolls(installation, vip, effort)]}
 
 
 @measures(
-    _row("api_away", "API server away: outage", "ms", 0, of="max"),
-    _row("operator_away", "operator away: outage", "ms", 0, of="max"),
+    row("api_away", "API server away: outage", "ms", 0, of="max"),
+    row("operator_away", "operator away: outage", "ms", 0, of="max"),
 )
 def aways(effort: Effort) -> Values:
     found: dict[str, list[float]] = {}
@@ -195,7 +179,7 @@ def _away_operator(installation: Installation, vip: Vip, effort: Effort) -> floa
         return _outage(client.history().all_figures(Stretch(start, now())))
 
 
-@measures(_row("demo_warm", "make demo with everything built", "s", 120, of="max"))
+@measures(row("demo_warm", "make demo with everything built", "s", 120, of="max"))
 def demo(effort: Effort) -> Values:
     seconds = []
     for _ in itertools.repeat(None, 1 if effort.runs < 20 else 2):  # a published figure is not of one run

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from e2e.bench.rows import Effort, Row, Values, at_most, measures
+from e2e.bench.rows import Effort, Row, Values, measures, planned_row, row
 from e2e.lab import EVERY_MILLISECOND, Container, Episode, Kind, Lab, Node, Part, Prober, Stretch, Vip, now
 from e2e.lab.container import cpu_seconds, resident_bytes
 from e2e.lab.faults import PlainKeepalived, plain_configuration
@@ -24,11 +24,6 @@ from havip.model.states import State
 _VIP = Vip(("10.77.0.200",), 51, preferred=("n1", "n2", "n3"), port=80)
 _STANDING_SECONDS = 2.0
 _DIRECT = (Kind.ICMP, Kind.UDP, Kind.TCP)
-
-
-def _row(id_: str, what: str, unit: str, limit: float, *, of: str = "p99") -> Row:
-    reach, holds = at_most(limit, unit, of=of)
-    return Row(id_, what, unit, reach, holds)
 
 
 @contextmanager
@@ -85,8 +80,8 @@ def _active_nodes(episode: Episode) -> float:
 
 
 @measures(
-    _row("poweroff", "power-off of the active node -> client answered in every way", "ms", 400),
-    _row("poweroff_active_nodes", "power-off: nodes that became active", "nodes", 1, of="max"),
+    row("poweroff", "power-off of the active node -> client answered in every way", "ms", 400),
+    row("poweroff_active_nodes", "power-off: nodes that became active", "nodes", 1, of="max"),
 )
 def poweroff(effort: Effort) -> Values:
     def fault(_lab: Lab, episode: Episode) -> None:
@@ -163,23 +158,12 @@ def _wait_back(lab: Lab, client: Prober, node: Node) -> None:
 
 # -- planned ----------------------------------------------------------------------------------------------------------
 
-_PLANNED_MS = 20.0
-
-
-def _nearly_none_lost(outages: Sequence[float]) -> bool:
-    """Nothing lost in at least 19 of 20 runs, and never for longer than 20 ms."""
-    return sum(outage > 0 for outage in outages) <= len(outages) / 20 and max(outages) <= _PLANNED_MS
-
 
 @measures(
-    Row(
-        "planned",
-        "planned switch by changed preference: outage of ICMP and of new TCP handshakes through haproxy",
-        "ms",
-        f"0 in 19 of 20 runs, never > {_PLANNED_MS:g} ms",
-        _nearly_none_lost,
+    planned_row(
+        "planned", "planned switch by changed preference: outage of ICMP and of new TCP handshakes through haproxy"
     ),
-    _row("planned_open", "planned switch: connections that were open at that moment and ended", "number", 2, of="max"),
+    row("planned_open", "planned switch: connections that were open at that moment and ended", "number", 2, of="max"),
 )
 def planned(effort: Effort) -> Values:
     outages: list[float] = []
@@ -211,8 +195,8 @@ def _afterwards() -> None:
 
 
 @measures(
-    _row("keepalived_kill", "SIGKILL of keepalived on the active node -> client answered", "ms", 450),
-    _row("keepalived_kill_dual", "SIGKILL of keepalived: two holders", "ms", 50, of="max"),
+    row("keepalived_kill", "SIGKILL of keepalived on the active node -> client answered", "ms", 450),
+    row("keepalived_kill_dual", "SIGKILL of keepalived: two holders", "ms", 50, of="max"),
 )
 def keepalived_kill(effort: Effort) -> Values:
     def fault(_lab: Lab, episode: Episode) -> None:
@@ -230,7 +214,7 @@ def keepalived_kill(effort: Effort) -> Values:
 _DEAD_MAN_MS = 2600
 
 
-@measures(_row("keepalived_freeze_dual", "SIGSTOP of keepalived: two holders", "ms", _DEAD_MAN_MS, of="max"))
+@measures(row("keepalived_freeze_dual", "SIGSTOP of keepalived: two holders", "ms", _DEAD_MAN_MS, of="max"))
 def keepalived_freeze(effort: Effort) -> Values:
     def fault(lab: Lab, episode: Episode) -> None:
         episode.before.pod().freeze_keepalived(frozen=True)
@@ -243,7 +227,7 @@ def keepalived_freeze(effort: Effort) -> Values:
     return {"keepalived_freeze_dual": [_dual_ms(episode) for episode in seen]}
 
 
-@measures(_row("keeper_kill_dual", "SIGKILL of the keeper: two holders", "ms", _DEAD_MAN_MS, of="max"))
+@measures(row("keeper_kill_dual", "SIGKILL of the keeper: two holders", "ms", _DEAD_MAN_MS, of="max"))
 def keeper_kill(effort: Effort) -> Values:
     def fault(lab: Lab, episode: Episode) -> None:
         episode.before.pod().kill(Part.KEEPER)
@@ -256,7 +240,7 @@ def keeper_kill(effort: Effort) -> Values:
     return {"keeper_kill_dual": [_dual_ms(episode) for episode in seen]}
 
 
-@measures(_row("pod_kill_dual", "SIGKILL of every process of the node pod: two holders", "ms", _DEAD_MAN_MS, of="max"))
+@measures(row("pod_kill_dual", "SIGKILL of every process of the node pod: two holders", "ms", _DEAD_MAN_MS, of="max"))
 def pod_kill(effort: Effort) -> Values:
     def fault(lab: Lab, episode: Episode) -> None:
         episode.before.pod().kill_all()
@@ -272,7 +256,7 @@ def pod_kill(effort: Effort) -> Values:
 # -- away, busy, idle -------------------------------------------------------------------------------------------------
 
 
-@measures(_row("agent_away", "every agent dead for a minute: outage, over every way to ask", "ms", 0, of="max"))
+@measures(row("agent_away", "every agent dead for a minute: outage, over every way to ask", "ms", 0, of="max"))
 def agent_away(effort: Effort) -> Values:
     with _serving() as lab:
         active = _ready(lab)
@@ -288,7 +272,7 @@ def agent_away(effort: Effort) -> Values:
 _HOGS = 16
 
 
-@measures(_row("hogs", f"{_HOGS} CPU hogs for ten minutes: transitions of three VIPs", "number", 0, of="max"))
+@measures(row("hogs", f"{_HOGS} CPU hogs for ten minutes: transitions of three VIPs", "number", 0, of="max"))
 def hogs(effort: Effort) -> Values:
     names = ("n1", "n2", "n3")
     vips = [
@@ -322,8 +306,8 @@ def _hog(lab: Lab, number: int) -> Container:
 
 
 @measures(
-    _row("agent_rss", "resident memory of agent and keeper, 50 HAVips, 17 of them active here", "MiB", 60, of="max"),
-    _row("node_idle_cpu", "the whole node pod, keepalived included, with those 50 HAVips", "% of a core", 3, of="max"),
+    row("agent_rss", "resident memory of agent and keeper, 50 HAVips, 17 of them active here", "MiB", 60, of="max"),
+    row("node_idle_cpu", "the whole node pod, keepalived included, with those 50 HAVips", "% of a core", 3, of="max"),
 )
 def fifty(effort: Effort) -> Values:
     names = ("n1", "n2", "n3")

@@ -16,7 +16,7 @@ from tests.apiserver.operating.agents import Agents, own_addresses
 from tests.apiserver.operating.objects import SHOP, havip, klass, node, pool, template
 from tests.apiserver.operating.stand import NAMESPACE, Operator, Stand, condition
 
-from e2e.bench.rows import Effort, Row, Values, at_most, measures
+from e2e.bench.rows import Effort, Values, measures, row
 from e2e.cluster.control_plane import CHECKOUT, ControlPlane
 from havip.controller.resources import HAVIPS, NODE_OBJECTS
 
@@ -26,17 +26,14 @@ _QUIET_SECONDS = 4.0
 _PATIENCE = 600.0
 
 
-def _row(id_: str, what: str, unit: str, limit: float) -> Row:
-    reach, holds = at_most(limit, unit, of="max")
-    return Row(id_, what, unit, reach, holds)
-
-
-COLD_CPU = _row("operator_cold_cpu", "operator: 500 new HAVips on 12 nodes, beyond start-up", "CPU s", 2)
-STATUS_WRITES = _row("operator_status_writes", "operator: writes per new HAVip beside its finalizer", "writes", 1)
-NODE_WRITES = _row("operator_node_writes", "operator: writes of one HAVipNode for them, the most", "writes", 5)
-RESTART_CPU = _row("operator_restart_cpu", "operator: restart with 500 HAVips, beyond start-up", "CPU s", 1)
-RESTART_WRITES = _row("operator_restart_writes", "operator: writes after a restart", "writes", 0)
-RSS = _row("operator_rss", "operator: most memory with 500 HAVips", "MiB", 120)
+COLD_CPU = row("operator_cold_cpu", "operator: 500 new HAVips on 12 nodes, beyond start-up", "CPU s", 2, of="max")
+STATUS_WRITES = row(
+    "operator_status_writes", "operator: writes per new HAVip beside its finalizer", "writes", 1, of="max"
+)
+NODE_WRITES = row("operator_node_writes", "operator: writes of one HAVipNode for them, the most", "writes", 5, of="max")
+RESTART_CPU = row("operator_restart_cpu", "operator: restart with 500 HAVips, beyond start-up", "CPU s", 1, of="max")
+RESTART_WRITES = row("operator_restart_writes", "operator: writes after a restart", "writes", 0, of="max")
+RSS = row("operator_rss", "operator: most memory with 500 HAVips", "MiB", 120, of="max")
 
 
 @measures(COLD_CPU, STATUS_WRITES, NODE_WRITES, RESTART_CPU, RESTART_WRITES, RSS)

@@ -83,3 +83,21 @@ def at_most(limit: float, unit: str, *, of: str = "p99") -> tuple[str, Callable[
     picks: dict[str, Callable[[Sequence[float]], float]] = {"p99": p99, "max": max, "median": statistics.median}
     pick = picks[of]
     return f"{of} <= {limit:g} {unit}", lambda values: pick(values) <= limit
+
+
+def row(id_: str, what: str, unit: str, limit: float, *, of: str = "p99") -> Row:
+    """A row with the usual promise."""
+    reach, holds = at_most(limit, unit, of=of)
+    return Row(id_, what, unit, reach, holds)
+
+
+_PLANNED_MS = 20.0
+
+
+def planned_row(id_: str, what: str) -> Row:
+    """The outages of something that is done in order: nothing lost in at least 19 of 20 runs, and never for long."""
+
+    def holds(outages: Sequence[float]) -> bool:
+        return sum(outage > 0 for outage in outages) <= len(outages) / 20 and max(outages) <= _PLANNED_MS
+
+    return Row(id_, what, "ms", f"0 in 19 of 20 runs, never > {_PLANNED_MS:g} ms", holds)

@@ -100,6 +100,14 @@ class Installation:
             "--timeout=180s", *self.values(), *extra,
         )  # fmt: skip
 
+    def install_with_application(self, *, seconds: float = 90) -> None:
+        """The release, an application on n2 and n3, the class and the pools; no HAVip yet. Waits for every agent."""
+        self.install()
+        self.label_nodes(self.cluster.nodes)
+        self.deploy_application(nodes=["n2", "n3"])
+        self.apply(self.manifest("class"), self.manifest("pools"))
+        self.wait_agents(seconds=seconds)
+
     def upgrade(self, *extra: str) -> None:
         self.cluster.helm(
             "upgrade", RELEASE, str(CHART), f"--namespace={NAMESPACE}", "--wait", "--timeout=180s",
@@ -186,7 +194,7 @@ class Installation:
 
         def rolled() -> bool:
             pods = self.node_pods()
-            return len(pods) == len(self.cluster.nodes) and all(is_new(pod) and _is_ready(pod) for pod in pods)
+            return len(pods) == len(self.cluster.nodes) and all(is_new(pod) and _pod_is_ready(pod) for pod in pods)
 
         self.cluster.until(rolled, "every node has a new pod that is ready", seconds)
 
@@ -268,7 +276,7 @@ class Installation:
         return ready.get("status") == "True" and status.get("observedGeneration") == found["metadata"]["generation"]
 
 
-def _is_ready(pod: dict[str, Any]) -> bool:
+def _pod_is_ready(pod: dict[str, Any]) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 

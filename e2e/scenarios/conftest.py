@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from e2e.lab import Lab, Part, Vip
+from e2e.scenarios.keepers import heal_keepers, start_keeper
 
 _LABS = pytest.StashKey[Lab]()
 _numbers = itertools.count(1)
@@ -43,6 +44,23 @@ def lab(three_nodes: Lab) -> Iterator[Lab]:
     """The module's lab, healed after each scenario."""
     yield three_nodes
     heal(three_nodes)
+
+
+@pytest.fixture(scope="module")
+def keepers(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Three nodes that run nothing but a keeper which was told nothing yet."""
+    with Lab(3, servers=0) as lab:
+        request.node.stash[_LABS] = lab
+        for node in lab.nodes:
+            start_keeper(node)
+        yield lab
+
+
+@pytest.fixture
+def healed_keepers(keepers: Lab) -> Iterator[Lab]:
+    """The module's keepers, healed after each scenario."""
+    yield keepers
+    heal_keepers(keepers)
 
 
 @pytest.fixture

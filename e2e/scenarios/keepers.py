@@ -8,13 +8,17 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
 import signal
-from collections.abc import Callable, Mapping
+import socket
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from e2e.lab import DEFAULT_TIMING, Lab, Node, Part, Pod, Vip
+from e2e.lab import DEFAULT_TIMING, Lab, Namespace, Node, Part, Pod, Vip
 from e2e.lab.declare import node_specs, ranking
 from havip.model.election import Election, Instance, Timing
 from havip.model.priority import BASES, BONUS
@@ -83,6 +87,18 @@ def stop_keeper(node: Node, class_name: str = "lab") -> int:
     return container.wait()
 
 
+def heal_keepers(lab: Lab) -> None:
+    """Every node on, every cable in, every keeper running, and no HAVip."""
+    for node in lab.nodes:
+        if not node.powered:
+            node.power_on(start=False)
+        if node.number in lab.observer.out:
+            node.link_up()
+        if not runs(node.pod()):
+            start_keeper(node)
+    declare(lab)
+
+
 def settled(lab: Lab, vip: Vip) -> Node:
     """The active node, once it has the incumbent's bonus where one is given and every other says Standby."""
     active = lab.active(vip)
@@ -128,3 +144,27 @@ def keepalived_pids(node: Node, class_name: str = "lab") -> list[int]:
 def send(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         os.kill(pid, number)
+
+
+@contextmanager
+def captured(network: Namespace, interface: str, *words: str, count: int = 0) -> Iterator[list[str]]:
+    """A line for every packet that tcpdump sees there, known at the end. With `count`, the end waits for so many."""
+    command = ["ip", "netns", "exec", network.name, "tcpdump", "-i", interface, "-nl"]
+    command += [*(("-c", str(count)) if count else ()), *words]
+    seen: list[str] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            assert select.select([process.stderr], [], [], 10)[0], "tcpdump did not start"
+            yield seen
+            if count:
+                process.wait(timeout=20)
+        finally:
+            process.terminate()
+            seen += filter(None, process.stdout.read().splitlines())
+
+
+def in_hex(address: str) -> str:
+    """An IPv4 address as the filters of tcpdump compare it."""
+    return f"0x{int.from_bytes(socket.inet_aton(address)):08x}"

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TypeVar
+from functools import partial
+from typing import Self, TypeVar
 
-from e2e.lab import Lab, LabError, Namespace, Node, now
+from e2e.lab import Lab, LabError, Namespace, Node, NotInTime, now
 from havip.model.address import Network, parse_network
 from havip.model.election import Instance, Probe
 
@@ -63,6 +64,33 @@ def _enter(network: Namespace) -> None:
         os.close(descriptor)
 
 
+def wait_until(what: str, reached: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    """For what nothing announces. Raises `NotInTime`."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        if time.monotonic() > deadline:
+            raise NotInTime(f"not within {seconds} s: {what}")
+        time.sleep(0.005)
+
+
+class Repeating:
+    """Loops on threads of their own, from entering to leaving. Each ends by itself once `_stop` is set."""
+
+    def __init__(self, *loops: Callable[[], None]) -> None:
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=loop) for loop in loops]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
 class Answer(Enum):
     """What a probe gets."""
 
@@ -103,34 +131,26 @@ def _ask(node: Node, port: int, *, source: str, target: str = "", seconds: float
         return Asked(at, node.number, answer, (now() - at) / 1e6)
 
 
-class Asking:
+class Asking(Repeating):
     """Asks nodes over and over, each on a thread of its own. Use as a context manager."""
 
     def __init__(self, lab: Lab, nodes: Sequence[Node], port: int, *, spacing_ms: float = 5.0) -> None:
-        self._lab, self._port, self._spacing = lab, port, spacing_ms / 1000
-        self._stop = threading.Event()
+        super().__init__(*(partial(inside, lab.client, partial(self._ask_on, node)) for node in nodes))
+        self._port, self._spacing = port, spacing_ms / 1000
         self._asked: list[Asked] = []
-        self._threads = [threading.Thread(target=inside, args=(lab.client, self._loop(node))) for node in nodes]
 
-    def _loop(self, node: Node) -> Callable[[], None]:
-        def loop() -> None:
-            while not self._stop.wait(self._spacing):
-                self._asked.append(_ask(node, self._port, source=PROBER))
-
-        return loop
-
-    def __enter__(self) -> Asking:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+    def _ask_on(self, node: Node) -> None:
+        while not self._stop.wait(self._spacing):
+            self._asked.append(_ask(node, self._port, source=PROBER))
 
     def of(self, node: Node) -> list[Asked]:
         return sorted((one for one in tuple(self._asked) if one.node == node.number), key=lambda one: one.at)
+
+    def wait_asked(self, node: Node, count: int, *, after: int) -> None:
+        """Until that node was asked so often after that moment."""
+        wait_until(
+            f"{node.name} was asked {count} times", lambda: sum(one.at > after for one in self.of(node)) >= count
+        )
 
     def changes(self, node: Node) -> list[Asked]:
         """The first probe, and each whose answer is another than the one before it."""
@@ -229,16 +249,15 @@ def _echo(connection: socket.socket, name: str) -> None:
         return
 
 
-class Flow:
+class Flow(Repeating):
     """One open connection through a node that says a line every 20 ms and wants its answer."""
 
     def __init__(self, lab: Lab, node: Node, vip: str) -> None:
+        super().__init__(self._talk)
         self._socket = connect(lab, node, vip)
         self.answered_at = now()
         self.answers: set[str] = set()
         self.broken = ""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._talk)
 
     def _talk(self) -> None:
         try:
@@ -249,46 +268,35 @@ class Flow:
         except OSError as error:
             self.broken = str(error)
 
-    def __enter__(self) -> Flow:
-        self._thread.start()
-        return self
-
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__exit__()
         self._socket.close()
 
 
-class Balancer:
+class Balancer(Repeating):
     """Asks every node at an interval, believes `threshold` answers of one kind, gives new flows to nodes that are up.
 
     `lost`: new connections that did not come about, with the node they were given to.
     """
 
     def __init__(self, lab: Lab, vip: str, probe: Probe) -> None:
-        self._lab, self._vip, self._probe = lab, vip, probe
+        loops: list[Callable[[], None]] = [*(partial(self._ask_on, node) for node in lab.nodes), self._connect_on]
+        super().__init__(*(partial(inside, lab.client, loop) for loop in loops))
+        self._vip, self._probe = vip, probe
         self.up: set[int] = set()
         self.lost: list[tuple[int, int, str]] = []
         self.given: dict[int, int] = {}
-        self._stop = threading.Event()
-        self._threads = [
-            *(threading.Thread(target=inside, args=(lab.client, self._asking(node))) for node in lab.nodes),
-            threading.Thread(target=inside, args=(lab.client, self._connect_forever)),
-        ]
 
-    def _asking(self, node: Node) -> Callable[[], None]:
-        def loop() -> None:
-            against = 0
-            while not self._stop.wait(self._probe.interval_ms / 1000):
-                well = _ask(node, self._probe.port, source=PROBER, seconds=0.1).answer is Answer.UP
-                against = 0 if well is (node.number in self.up) else against + 1
-                if against >= self._probe.threshold:
-                    (self.up.add if well else self.up.discard)(node.number)
-                    against = 0
+    def _ask_on(self, node: Node) -> None:
+        against = 0
+        while not self._stop.wait(self._probe.interval_ms / 1000):
+            well = _ask(node, self._probe.port, source=PROBER, seconds=0.1).answer is Answer.UP
+            against = 0 if well is (node.number in self.up) else against + 1
+            if against >= self._probe.threshold:
+                (self.up.add if well else self.up.discard)(node.number)
+                against = 0
 
-        return loop
-
-    def _connect_forever(self) -> None:
+    def _connect_on(self) -> None:
         turn = itertools.count()
         while not self._stop.wait(0.002):
             choice = sorted(self.up)
@@ -307,21 +315,16 @@ class Balancer:
                     self.lost.append((at, number, str(error)))
 
     def wait_up(self, *numbers: int, seconds: float = 10.0) -> None:
-        """Until the balancer believes exactly these to be up, and flows go there."""
-        deadline = time.monotonic() + seconds
-        while self.up != set(numbers):
-            assert time.monotonic() < deadline, f"the balancer believes {self.up} up, not {numbers}"
-            self._stop.wait(0.01)
+        """Until the balancer believes exactly these to be up: from then on, new flows go there."""
+        try:
+            wait_until(f"the balancer believes {numbers} up", lambda: self.up == set(numbers), seconds=seconds)
+        except NotInTime as late:
+            raise NotInTime(f"{late}; it believes {self.up} up") from None
 
-    def __enter__(self) -> Balancer:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+    def wait_given(self, node: Node, count: int) -> None:
+        """Until so many more new flows were given to that node."""
+        wanted = self.given.get(node.number, 0) + count
+        wait_until(f"{count} flows given to {node.name}", lambda: self.given.get(node.number, 0) >= wanted)
 
 
 def half_open(lab: Lab, node: Node, port: int, count: int, *, network: Network) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import select
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from e2e.lab import Kind, Lab, Node, Part, Pod, Stretch, Vip, now
+from e2e.lab import Kind, Lab, Part, Pod, Stretch, Vip, now
 from e2e.lab.faults import (
     PlainKeepalived,
     adverts_dropped,
@@ -28,10 +25,11 @@ from e2e.lab.faults import (
 from e2e.scenarios.conftest import NewVip
 from e2e.scenarios.keepers import (
     applied,
+    captured,
     declare,
     elections,
+    in_hex,
     protected,
-    runs,
     said,
     said_state,
     settled,
@@ -48,23 +46,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 QUICK = [Kind.ICMP, Kind.UDP]
 
 
-@pytest.fixture(scope="module")
-def keepers(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    with Lab(3, servers=0) as made:
-        for node in made.nodes:
-            start_keeper(node)
-        yield made
-        if request.session.testsfailed:
-            print(made.logs())
-
-
 @pytest.fixture
-def lab(keepers: Lab) -> Iterator[Lab]:
-    yield keepers
-    for node in keepers.nodes:
-        if not runs(node.pod()):
-            start_keeper(node)
-    declare(keepers)
+def lab(healed_keepers: Lab) -> Lab:
+    return healed_keepers
 
 
 # Documents
@@ -133,7 +117,7 @@ def test_a_class_of_one_node_holds_its_address_and_sends_nothing(lab: Lab, new_v
     node = lab.node(1)
     documents = elections(lab, vip, edit=lambda _name, instance: without_peers(instance))
     lab.observer.watch(vip.address)
-    with adverts_seen(node) as seen:
+    with captured(node.network, "eth0", "-Q", "out", "proto", "112") as adverts:
         tell(lab, {node.name: replace(documents[node.name], redundant=False)})
         said_state(node, vip, State.ACTIVE)
         # Longer than an address lives: it is renewed although no advert ever leaves the node.
@@ -142,23 +126,7 @@ def test_a_class_of_one_node_holds_its_address_and_sends_nothing(lab: Lab, new_v
             client.wait_answered(after=before + 3_000_000_000)
             lost = client.history().outage_ms()
     assert lost < 100
-    assert seen == []
-
-
-@contextmanager
-def adverts_seen(node: Node) -> Iterator[list[bytes]]:
-    """VRRP packets that the node puts on the wire."""
-    words = ["ip", "netns", "exec", node.network.name, "tcpdump", "-i", "eth0", "-nlQ", "out", "proto", "112"]
-    seen: list[bytes] = []
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert select.select([process.stderr], [], [], 10)[0], "tcpdump did not start"
-        try:
-            yield seen
-        finally:
-            process.terminate()
-            seen += [line for line in process.stdout.read().splitlines() if line]
+    assert adverts == []
 
 
 def test_a_binary_that_refuses_the_file_leaves_the_old_one_running(lab: Lab, new_vip: NewVip) -> None:
@@ -494,12 +462,7 @@ def test_announcements_are_repeated_when_they_are_asked_for(lab: Lab, new_vip: N
     vip: Vip = new_vip()
     declare(lab, vip)
     active = protected(lab, vip)
-    words = ["ip", "netns", "exec", lab.client.name, "tcpdump", "-i", "eth0", "-nlc", "5"]
-    words += [f"arp and arp[24:4]=0x{int.from_bytes(socket.inet_aton(vip.address)):08x}"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        assert select.select([process.stderr], [], [], 10)[0]
+    with captured(lab.client, "eth0", f"arp and arp[24:4]={in_hex(vip.address)}", count=5) as announcements:
         declare(lab, replace(vip, announce=1))
-        out, _ = process.communicate(timeout=20)
-    assert len(out.splitlines()) >= 5
+    assert len(announcements) >= 5
     assert settled(lab, vip) is active

@@ -6,7 +6,6 @@ Each scenario prints its figures. Bounds are generous: they catch a wrong mechan
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,7 +16,6 @@ from e2e.scenarios.keepers import (
     declare,
     keepalived_pids,
     protected,
-    runs,
     said,
     send,
     settled,
@@ -32,27 +30,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 QUICK = [Kind.ICMP, Kind.UDP]
 
 
-@pytest.fixture(scope="module")
-def keepers(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    with Lab(3, servers=0) as made:
-        for node in made.nodes:
-            start_keeper(node)
-        yield made
-        if request.session.testsfailed:
-            print(made.logs())
-
-
 @pytest.fixture
-def lab(keepers: Lab) -> Iterator[Lab]:
-    yield keepers
-    for node in keepers.nodes:
-        if not node.powered:
-            node.power_on(start=False)
-        if node.number in keepers.observer.out:
-            node.link_up()
-        if not runs(node.pod()):
-            start_keeper(node)
-    declare(keepers)
+def lab(healed_keepers: Lab) -> Lab:
+    return healed_keepers
 
 
 def outage(lab: Lab, vip: Vip, fault: object, active: Node) -> tuple[float, float, tuple[int, ...]]:

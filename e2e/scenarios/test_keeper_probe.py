@@ -5,24 +5,20 @@ Each scenario prints its figures. Bounds are generous: they catch a wrong mechan
 
 from __future__ import annotations
 
-import select
-import socket
-import subprocess
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from e2e.lab import Lab, Node, Part, Stretch, Vip, now
-from e2e.lab.follow import NotInTime
 from e2e.scenarios.conftest import NewVip
 from e2e.scenarios.keepers import (
+    captured,
     declare,
     elections,
+    in_hex,
     protected,
     runs,
     said,
@@ -39,6 +35,7 @@ from e2e.scenarios.probes import (
     Asking,
     Balancer,
     Flow,
+    Repeating,
     ask,
     client_address,
     half_open,
@@ -46,6 +43,7 @@ from e2e.scenarios.probes import (
     prepare,
     probed,
     services,
+    wait_until,
 )
 from havip.model.address import parse_network
 from havip.model.election import Probe
@@ -63,23 +61,15 @@ BOTH_MS, DRAINED_MS = 400, 1400
 
 
 @pytest.fixture(scope="module")
-def keepers(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    with Lab(3, servers=0) as made:
-        prepare(made)
-        for node in made.nodes:
-            start_keeper(node)
-        yield made
-        if request.session.testsfailed:
-            print(made.logs())
+def keepers(keepers: Lab) -> Lab:
+    """With a balancer in front of them."""
+    prepare(keepers)
+    return keepers
 
 
 @pytest.fixture
-def lab(keepers: Lab) -> Iterator[Lab]:
-    yield keepers
-    for node in keepers.nodes:
-        if not runs(node.pod()):
-            start_keeper(node)
-    declare(keepers)
+def lab(healed_keepers: Lab) -> Lab:
+    return healed_keepers
 
 
 def plain(**wanted: Any) -> Probe:
@@ -184,21 +174,13 @@ def test_a_failover_moves_the_answer_with_the_address(lab: Lab, new_vip: NewVip)
         active.pod().kill_keepalived()
         heir = lab.node(lab.observer.wait_one_holder(vip.address, but=active.number))
         said_state(heir, vip, State.ACTIVE)
-        wait_until(lambda: any(one.answer is Answer.UP for one in asking.of(heir)))
+        wait_until("the heir answers", lambda: any(one.answer is Answer.UP for one in asking.of(heir)))
     came = next(one.at for one in asking.of(heir) if one.answer is Answer.UP)
     went = next(one.at for one in asking.of(active) if one.at > before and one.answer is Answer.RESET)
     print(f"failover: refused after {(went - before) / 1e6:.0f} ms, answered after {(came - before) / 1e6:.0f} ms")
     assert not [one for node in lab.nodes for one in asking.of(node) if one.answer is Answer.SILENCE]
     assert copies(active) == []
     assert (came - before) / 1e6 < 1500
-
-
-def wait_until(reached: Any, *, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        if time.monotonic() > deadline:
-            raise NotInTime("what was waited for did not come")
-        time.sleep(0.005)
 
 
 def test_the_tables_are_gone_with_the_keeper(lab: Lab, new_vip: NewVip) -> None:
@@ -214,7 +196,7 @@ def test_the_tables_are_gone_with_the_keeper(lab: Lab, new_vip: NewVip) -> None:
     assert refused_at_once(ask(lab, active, PORT))
 
 
-def test_the_table_goes_with_the_last_probe_and_a_removed_one_comes_back(lab: Lab, new_vip: NewVip) -> None:
+def test_the_table_goes_with_the_last_probe_and_comes_back_with_the_next(lab: Lab, new_vip: NewVip) -> None:
     vip = new_vip()
     declare(lab, vip, edit=probed(plain()))
     active = protected(lab, vip)
@@ -277,9 +259,8 @@ def test_a_planned_switch_overlaps_in_order(lab: Lab, new_vip: NewVip) -> None:
     vip = new_vip(preferred=("n1", "n2", "n3"))
     declare(lab, vip, edit=probed(QUICK))
     old, new = protected(lab, vip), lab.node("n3")
-    seen: list[str] = []
     with services(lab), Flow(lab, old, vip.address) as flow, Asking(lab, lab.nodes, PORT) as asking:
-        with following(old, vip, seen):
+        with Following(old, vip) as followed:
             begun = now()
             moved(lab, vip, QUICK)
             said(old, vip, lambda item: item.state is State.DRAINING)
@@ -288,8 +269,10 @@ def test_a_planned_switch_overlaps_in_order(lab: Lab, new_vip: NewVip) -> None:
             said_state(new, vip, State.ACTIVE)
             said_state(old, vip, State.STANDBY)
             ended = now()
-            wait_until(lambda: len(seen) == 3)
-        time.sleep(0.2)
+            wait_until("three states", lambda: len(followed.seen) == 3)
+        wait_until("the flow is over", lambda: bool(flow.broken))
+        for node in lab.nodes:
+            asking.wait_asked(node, 20, after=ended)
     assert len(copy) == 1
     assert vip.address in copy[0]
     assert copies(old) == []
@@ -306,27 +289,22 @@ def test_a_planned_switch_overlaps_in_order(lab: Lab, new_vip: NewVip) -> None:
     assert flow.answers == {old.name}
     assert (flow.answered_at - came) / 1e6 > 0.9 * DRAINED_MS
     assert flow.answered_at < ended + 600_000_000
-    assert seen == ["Active", "Draining", "Standby"]
+    assert followed.seen == ["Active", "Draining", "Standby"]
 
 
-@contextmanager
-def following(node: Node, vip: Vip, seen: list[str]) -> Iterator[None]:
+class Following(Repeating):
     """Every state that the node reports for it, each change once."""
-    stop = threading.Event()
 
-    def follow() -> None:
-        while not stop.wait(0.01):
-            report = node.pod().vip(vip.key)
-            if report is not None and seen[-1:] != [report.state.value]:
-                seen.append(report.state.value)
+    def __init__(self, node: Node, vip: Vip) -> None:
+        super().__init__(self._follow)
+        self._node, self._vip = node, vip
+        self.seen: list[str] = []
 
-    thread = threading.Thread(target=follow)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    def _follow(self) -> None:
+        while not self._stop.wait(0.01):
+            report = self._node.pod().vip(self._vip.key)
+            if report is not None and self.seen[-1:] != [report.state.value]:
+                self.seen.append(report.state.value)
 
 
 def test_a_planned_switch_loses_nothing_where_the_balancer_picks_the_node(lab: Lab, new_vip: NewVip) -> None:
@@ -335,11 +313,11 @@ def test_a_planned_switch_loses_nothing_where_the_balancer_picks_the_node(lab: L
     old, new = protected(lab, vip), lab.node("n3")
     with services(lab), no_way_between_nodes(lab), Balancer(lab, vip.address, QUICK) as balancer:
         balancer.wait_up(old.number)
-        time.sleep(0.3)
+        balancer.wait_given(old, 100)
         moved(lab, vip, QUICK)
         balancer.wait_up(new.number)
         said_state(old, vip, State.STANDBY)
-        time.sleep(0.3)
+        balancer.wait_given(new, 100)
     print(f"new connections given to {balancer.given}, lost {balancer.lost}")
     assert min(balancer.given[node.number] for node in (old, new)) > 20
     assert balancer.lost == []
@@ -455,29 +433,17 @@ def test_the_new_node_is_not_disturbed_while_the_old_one_drains(lab: Lab, new_vi
         assert report.heard == ()
         said_state(old, vip, State.STANDBY)
     print(f"while it drained, the old node answered {sum('Reply' in line for line in arp)} ARP requests")
-    assert [line for line in arp if line and "Reply" not in line] == []
+    assert [line for line in arp if "Reply" not in line] == []
     assert lab.observer.history().became_active(vip.address, Stretch(before, now())) == (new.number,)
     assert said_state(new, vip, State.ACTIVE).since == report.since
     assert settled(lab, vip) is new
 
 
-@contextmanager
-def arp_of(lab: Lab, node: Node, vip: Vip) -> Iterator[list[str]]:
+def arp_of(lab: Lab, node: Node, vip: Vip) -> AbstractContextManager[list[str]]:
     """What that node says by ARP of the VIP being its own: answers, and announcements."""
-    address = f"0x{int.from_bytes(socket.inet_aton(vip.address)):08x}"
+    address = in_hex(vip.address)
     said_by_it = f"arp and ether src {node.port.mac} and arp[14:4]={address}"
-    words = ["ip", "netns", "exec", lab.fabric.name, "tcpdump", "-i", "br0", "-nl"]
-    words.append(f"{said_by_it} and (arp[6:2]=2 or arp[24:4]={address})")
-    seen: list[str] = []
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert select.select([process.stderr], [], [], 10)[0], "tcpdump did not start"
-        try:
-            yield seen
-        finally:
-            process.terminate()
-            seen += process.stdout.read().splitlines()
+    return captured(lab.fabric, "br0", f"{said_by_it} and (arp[6:2]=2 or arp[24:4]={address})")
 
 
 def test_both_addresses_of_a_dual_stack_overlap(lab: Lab, new_vip: NewVip) -> None:
@@ -490,7 +456,7 @@ def test_both_addresses_of_a_dual_stack_overlap(lab: Lab, new_vip: NewVip) -> No
         found = copies(old)
         said_state(old, vip, State.STANDBY)
         said_state(new, vip, State.ACTIVE)
-        wait_until(lambda: asking.of(new)[-1].answer is Answer.UP)
+        wait_until("the new node answers", lambda: asking.of(new)[-1].answer is Answer.UP)
     assert len(found) == 2
     assert [line for line in found if vip.addresses[1] in line and "deprecated" not in line] == []
     assert copies(old) == []
@@ -509,7 +475,7 @@ def test_a_draining_node_that_is_needed_again_is_whole_again(lab: Lab, new_vip: 
         if node is not old:
             node.pod().kill(Part.KEEPER)
     said_state(old, vip, State.ACTIVE)
-    wait_until(lambda: ask(lab, old, PORT).answer is Answer.UP)
+    wait_until("it answers again", lambda: ask(lab, old, PORT).answer is Answer.UP)
     assert copies(old) == []
     assert not runs(new.pod())
 
@@ -525,7 +491,7 @@ def test_a_keeper_that_dies_while_it_drains_holds_nothing_for_long(lab: Lab, new
     assert refused_at_once(ask(lab, old, PORT))
     assert len(copies(old)) == 1
     begun = now()
-    wait_until(lambda: copies(old) == [], seconds=15)
+    wait_until("the copy is gone", lambda: copies(old) == [], seconds=15)
     print(f"the copy of a dead keeper was gone after {(now() - begun) / 1e6:.0f} ms")
 
 

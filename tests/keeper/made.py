@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -40,6 +41,14 @@ def a_probe(**wanted: Any) -> Probe:
         **wanted,
     }
     return Probe(**values)
+
+
+def free_port() -> int:
+    """One of 127.0.0.1 that nobody has just now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
 
 
 def rendered(instance: Instance | None = None, *, timing: Timing = TIMING, interface: str = "eth0") -> Rendered:

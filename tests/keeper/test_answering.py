@@ -5,25 +5,19 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
-from collections.abc import Coroutine
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.keeper.made import free_port
 
 from havip.keeper import answering
-from havip.keeper.answering import Listeners
+from havip.keeper.answering import Listener, Listeners
 
 HERE = ip_address("127.0.0.1")
 NOT_HERE = ip_address("192.0.2.77")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind((str(HERE), 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 async def asked(port: int) -> bytes:
@@ -35,12 +29,19 @@ async def asked(port: int) -> bytes:
         return said
 
 
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)
-
-
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@contextmanager
+def at_most(files: int) -> Iterator[None]:
+    """So many descriptors may this process have meanwhile, as far as it may raise that itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(files, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_probe_is_taken_and_closed_in_order() -> None:
@@ -52,7 +53,7 @@ def test_a_probe_is_taken_and_closed_in_order() -> None:
         with pytest.raises(ConnectionRefusedError):
             await asked(port)
 
-    run(work())
+    asyncio.run(work())
 
 
 def test_an_address_that_is_not_here_yet_can_be_listened_on() -> None:
@@ -62,7 +63,7 @@ def test_an_address_that_is_not_here_yet_can_be_listened_on() -> None:
         assert listeners.refused == {}
         listeners.keep([])
 
-    run(work())
+    asyncio.run(work())
 
 
 def test_a_port_that_somebody_has_is_named_and_had_once_it_is_free() -> None:
@@ -78,13 +79,11 @@ def test_a_port_that_somebody_has_is_named_and_had_once_it_is_free() -> None:
         assert await asked(port) == b""
         listeners.keep([])
 
-    run(work())
+    asyncio.run(work())
 
 
 def test_clients_that_never_close_hold_nothing_of_ours_and_nobody_up() -> None:
     """Azure's FIN may come as late as the next probe; a thousand others never send one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
 
     async def work() -> None:
         listeners, port = Listeners(), free_port()
@@ -105,27 +104,32 @@ def test_clients_that_never_close_hold_nothing_of_ours_and_nobody_up() -> None:
                 one.close()
             listeners.keep([])
 
-    run(work())
+    with at_most(4096):
+        asyncio.run(work())
 
 
 def test_without_descriptors_a_listener_rests_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answering, "PAUSE_SECONDS", 0.01)
+    rested = asyncio.Event()
+    rest = Listener._rest
+
+    def resting(listener: Listener) -> None:
+        rest(listener)
+        rested.set()
+
+    monkeypatch.setattr(Listener, "_rest", resting)
 
     async def work() -> None:
         listeners, port = Listeners(), free_port()
         listeners.keep([(HERE, port)])
         client = socket.socket()
         client.setblocking(False)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
-        try:
-            await asyncio.get_running_loop().sock_connect(client, (str(HERE), port))
-            await asyncio.sleep(0.05)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         async with asyncio.timeout(2):
+            with at_most(1):
+                await asyncio.get_running_loop().sock_connect(client, (str(HERE), port))
+                await rested.wait()
             assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
         client.close()
         listeners.keep([])
 
-    run(work())
+    asyncio.run(work())

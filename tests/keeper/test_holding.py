@@ -79,7 +79,7 @@ class FakeFilter:
 
 
 class FakeProbing:
-    """What is answered, as it was shown last; `said` is every showing."""
+    """What is answered, as it was shown last. `order` says every change of it, in words."""
 
     def __init__(self, order: list[str]) -> None:
         self.order = order
@@ -94,7 +94,7 @@ class FakeProbing:
 
 
 class Bench:
-    """A Holding with one VIP."""
+    """A Holding with one VIP. It is made on a running loop."""
 
     def __init__(self, folder: Path, instance: Instance | None = None) -> None:
         paths = Paths(PurePosixPath(folder))
@@ -103,6 +103,7 @@ class Bench:
         self.order: list[str] = []
         self.netlink, self.filter, self.changes = FakeNetlink(self.order), FakeFilter(), 0
         self.probing = FakeProbing(self.order)
+        self._news = asyncio.Event()
         self.holding = Holding(
             paths,
             netlink=self.netlink,  # type: ignore[arg-type]  # the same methods over a list
@@ -120,6 +121,14 @@ class Bench:
 
     def _changed(self) -> None:
         self.changes += 1
+        self._news.set()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Waits for a change that brings this about."""
+        async with asyncio.timeout(2):
+            while not holds():
+                self._news.clear()
+                await self._news.wait()
 
     def keepalived_says(self, state: Vrrp) -> None:
         self.holding.hear_keepalived([Notification(self.vip.name, state, 209)])
@@ -397,7 +406,8 @@ def test_a_track_file_that_keepalived_did_not_read_is_written_again(on_bench: On
 # Handing over where a load balancer asks
 
 WITH_OVERLAP = an_instance(probe=a_probe(interval_ms=100, threshold=1, overlap_flows_ms=100))
-"""Both answer for 200 ms, then 300 ms until the copy goes."""
+BOTH_SECONDS, DRAINED_SECONDS = 0.2, 0.5
+"""How long both answer then, and when the copy goes."""
 
 
 def in_order(tmp_path: Path, work: Callable[[Bench], Awaitable[None]], instance: Instance = WITH_OVERLAP) -> None:
@@ -443,14 +453,15 @@ def test_a_planned_switch_copies_first_and_both_answer_before_the_old_one_drains
         assert bench.track.read_text("ascii") == "0\n"
         assert bench.order == ["copy of 10.88.0.200 for 7 s"]
         assert reported(bench)[0] is State.ACTIVE
+        before = time.monotonic()
         peer_takes_over(bench)
         assert reported(bench) == (State.DRAINING, "Overlapping")
         assert bench.probing.answers == {"shop/web": True}
-        await asyncio.sleep(0.25)
-        assert reported(bench) == (State.DRAINING, "FlowsEnding")
+        await bench.until(lambda: reported(bench) == (State.DRAINING, "FlowsEnding"))
+        assert time.monotonic() - before >= BOTH_SECONDS
         assert bench.probing.answers == {"shop/web": False}
-        await asyncio.sleep(0.35)
-        assert reported(bench)[0] is State.STANDBY
+        await bench.until(lambda: reported(bench)[0] is State.STANDBY)
+        assert time.monotonic() - before >= DRAINED_SECONDS
         assert bench.probing.answers == {"shop/web": True}
         assert bench.order[1:] == [
             "answers {'shop/web': False}",
@@ -525,7 +536,7 @@ def test_a_draining_node_that_is_active_again_cleans_up(tmp_path: Path) -> None:
     async def work(bench: Bench) -> None:
         switch(bench)
         peer_takes_over(bench)
-        await asyncio.sleep(0.25)
+        await bench.until(lambda: reported(bench) == (State.DRAINING, "FlowsEnding"))
         bench.kernel_says(there=True)
         bench.keepalived_says(Vrrp.MASTER)
         assert bench.order[-2:] == ["10.88.0.200 removed", "answers {'shop/web': True}"]
@@ -542,8 +553,7 @@ def test_a_havip_taken_from_the_node_drains_and_is_reported_until_then(tmp_path:
         bench.holding.put({})
         assert reported(bench) == (State.DRAINING, "Overlapping")
         assert bench.probing.answers == {"shop/web": True}
-        await asyncio.sleep(0.6)
-        assert bench.holding.reports() == ()
+        await bench.until(lambda: bench.holding.reports() == ())
         assert bench.probing.answers == {}
         assert bench.order[-2:] == ["10.88.0.200 removed", "answers {}"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
 import pytest
-from tests.keeper.made import a_probe, an_instance
+from tests.keeper.made import a_probe, an_instance, free_port
 
 from havip.keeper.netlink import NetlinkError
 from havip.keeper.nftables.library import NftablesError
@@ -64,13 +64,6 @@ class Bench:
 
 def web(**wanted: object) -> Instance:
     return an_instance(addresses=("127.0.0.1",), probe=a_probe(port=free_port(), **wanted))
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def on_bench(work: Callable[[Bench], None]) -> None:

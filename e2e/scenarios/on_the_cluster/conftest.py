@@ -32,11 +32,7 @@ def cluster() -> Iterator[Cluster]:
 def installed(cluster: Cluster) -> Installation:
     """The operator by Helm, an application on n2 and n3, the class and the pools; no HAVip yet."""
     installation = Installation(cluster)
-    installation.install()
-    installation.label_nodes(NODES)
-    installation.deploy_application(nodes=["n2", "n3"])
-    installation.apply(installation.manifest("class"), installation.manifest("pools"))
-    installation.wait_agents()
+    installation.install_with_application()
     return installation
 
 

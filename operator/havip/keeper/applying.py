@@ -119,7 +119,7 @@ class Applier:
                 await asyncio.sleep(max(0.0, self._restart_at - time.monotonic()))
             try:
                 await self._apply()
-            except (NotApplied, OSError, NetlinkError) as problem:
+            except (NotApplied, OSError) as problem:
                 self.error = str(problem)[:1000]
                 _log.error("not applied: %s", problem)
                 asyncio.get_running_loop().call_later(RETRY_SECONDS, self._work.set)
@@ -165,7 +165,7 @@ class Applier:
 
     def _pending_handover(self, vip: Vip) -> bool:
         now = time.monotonic()
-        limit = handover.limit_seconds(vip.rendered.timing, self._holding.handover_seconds)
+        limit = vip.limit_seconds(self._holding.handover_seconds)
         return handover.pending(vip.wish(stopping=self._holding.stopping, now=now), limit, now)
 
     async def hand_over_everything(self, grace_seconds: float) -> None:

@@ -52,7 +52,7 @@ class Draining:
         copies = _copies(vip.instance.addresses)
         try:
             self._netlink.add((copy, seconds if copy.address.version == 4 else 0, seconds) for copy in copies)
-        except (NetlinkError, OSError) as error:
+        except OSError as error:
             _log.error("%s: handed over without overlap: %s", vip.instance.havip, error)
             return
         self.overlaps[vip.name] = Overlap(vip.name, vip.instance, probe)

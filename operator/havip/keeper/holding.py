@@ -287,7 +287,7 @@ class Holding:
 
     def _note_overlap(self, vip: Vip, now: float, wall: str) -> None:
         before = self._draining.next_moment()
-        gives_away = vip.gives_away(self._limit(vip), now)
+        gives_away = vip.gives_away(vip.limit_seconds(self.handover_seconds), now)
         heard = bool(self._heard(vip, now))
         if self._draining.note(vip, gives_away=gives_away, heard=heard, now=now, wall=wall):
             self._show_probes()
@@ -296,11 +296,9 @@ class Holding:
 
     def _copy_first(self, vip: Vip, now: float) -> None:
         """Before the priority moves. One whose haproxy is ill hands over at once: it must not answer any longer."""
-        if vip.gives_away(self._limit(vip), now) and (self.track_healthy or not vip.instance.tracked):
-            self._draining.copy_first(vip, self._limit(vip))
-
-    def _limit(self, vip: Vip) -> float:
-        return handover.limit_seconds(vip.rendered.timing, self.handover_seconds)
+        limit = vip.limit_seconds(self.handover_seconds)
+        if vip.gives_away(limit, now) and (self.track_healthy or not vip.instance.tracked):
+            self._draining.copy_first(vip, limit)
 
     def _advance_later(self, now: float) -> None:
         delay = self._draining.next_moment() - now
@@ -334,7 +332,7 @@ class Holding:
     def reports(self) -> tuple[InstanceReport, ...]:
         """Every VIP, and those that this node is no candidate of any more and still drains."""
         found = [vip.report() for vip in self.vips.values()]
-        found += self._draining.reports(report.havip for report in tuple(found))
+        found += self._draining.reports(report.havip for report in found)
         return tuple(sorted(found, key=lambda report: report.havip))
 
     def _outage(self, vip: Vip, now: float) -> int | None:

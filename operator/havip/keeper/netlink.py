@@ -65,7 +65,8 @@ class KernelAddress:
 
     @classmethod
     def copy(cls, address: Address, interface: int) -> KernelAddress:
-        """The address once more, on another interface, where the node never takes it as its own source."""
+        """The address once more, for another interface. The node does not take it as its own source: an IPv4 one by
+        its scope, an IPv6 one when it is added with a preferred lifetime of 0."""
         flags, scope = (0, _SCOPE_HOST) if address.version == 4 else (_IFA_F_NODAD, 0)
         return cls(address, address.max_prefixlen, interface, flags, scope, FOREVER)
 

@@ -33,7 +33,7 @@ BENCH_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is true for all VIPs of this node at one moment."""
+    """What a VIP is judged by beside its own facts: `heard` and `draining` are of this VIP, the rest is the node's."""
 
     now: float
     wall: str
@@ -137,6 +137,10 @@ class Vip:
             peers=bool(self.instance.peers),
         )
 
+    def limit_seconds(self, configured: float) -> float:
+        """How long a peer is waited for."""
+        return handover.limit_seconds(self.rendered.timing, configured)
+
     def gives_away(self, limit: float, now: float) -> bool:
         """Whether it holds the address, and a peer is to take it over in order within `limit` seconds."""
         if self.held_since is None or not self.instance.peers or now < self.benched_until:
@@ -158,7 +162,7 @@ class Vip:
         elif self.asked is None:
             self.asked = around.now
             wish = self.wish(stopping=around.stopping, now=around.now)
-        limit = handover.limit_seconds(self.rendered.timing, around.handover_seconds)
+        limit = self.limit_seconds(around.handover_seconds)
         narrow = handover.narrow_seconds(self.rendered.timing)
         standing = self._standing(handover.will(wish, limit, around.now, narrow=narrow), around)
         settle = self.rendered.timing.settle_seconds
