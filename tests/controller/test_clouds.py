@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -42,10 +43,12 @@ class Bench:
         self.cloud = cloud or a_cloud()
         self.secrets = {}
         self.reports = {}
+        self.leads = True
         self.news = asyncio.Event()
         self.provider = provider or MemoryProvider(self.cloud)
         self.clouds = Clouds(
             secrets=self.secret,
+            may_write=lambda: self.leads,
             on_report=self.on_report,
             backoff=Backoff(first=0.01, longest=0.05),
             chance=lambda: 0.5,
@@ -91,6 +94,18 @@ def test_a_wish_is_carried_out_and_reported():
         bench.clouds.want({"edge": a_wish(a_vip())})
         await bench.until(lambda report: report.carries(WEB))
         assert bench.cloud.objects["address/10.0.0.100"]["interfaces"] == ["interface/n1", "interface/n2"]
+
+    tried(story)
+
+
+def test_a_replica_that_lost_the_lead_writes_nothing():
+    async def story(bench):
+        bench.leads = False
+        before = deepcopy(bench.cloud.objects)
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        report = await bench.until(lambda report: report.trouble is not None)
+        assert report.trouble.message == "this replica does not hold the lead any more, so it writes nothing"
+        assert bench.cloud.objects == before
 
     tried(story)
 

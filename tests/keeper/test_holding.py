@@ -25,6 +25,7 @@ from havip.keeper.probing import Answer
 from havip.keeper.vip import Vip
 from havip.model.address import Address
 from havip.model.election import Instance
+from havip.model.priority import TRACK_PENALTY
 from havip.model.states import State
 
 INDEX, NAME = next((index, name) for index, name in socket.if_nameindex() if name == "lo")
@@ -104,12 +105,14 @@ class Bench:
         self.netlink, self.filter, self.changes = FakeNetlink(self.order), FakeFilter(), 0
         self.probing = FakeProbing(self.order)
         self._news = asyncio.Event()
+        self.haproxy_well = True
         self.holding = Holding(
             paths,
             netlink=self.netlink,  # type: ignore[arg-type]  # the same methods over a list
             advert_filter=self.filter,  # type: ignore[arg-type]  # the same methods over a dict
             probing=self.probing,  # type: ignore[arg-type]  # the same method without a kernel
             handover_seconds=1.0,
+            track=self._track,
             changed=self._changed,
         )
         self.holding.use_interface(NAME, INDEX)
@@ -118,6 +121,10 @@ class Bench:
         self.holding.put({self.vip.name: self.vip})
         self.holding.started([self.vip.name])
         self.track = Path(paths.tracks) / self.vip.name
+
+    def _track(self, needed: bool, serving: bool) -> bool:
+        self.asked = (needed, serving)
+        return self.haproxy_well
 
     def _changed(self) -> None:
         self.changes += 1
@@ -410,6 +417,13 @@ BOTH_SECONDS, DRAINED_SECONDS = 0.2, 0.5
 """How long both answer then, and when the copy goes."""
 
 
+def fresh(tmp_path: Path, work: Callable[[Bench], None], instance: Instance) -> None:
+    async def inside() -> None:
+        work(Bench(tmp_path, instance))
+
+    asyncio.run(inside())
+
+
 def in_order(tmp_path: Path, work: Callable[[Bench], Awaitable[None]], instance: Instance = WITH_OVERLAP) -> None:
     async def inside() -> None:
         bench = Bench(tmp_path, instance)
@@ -510,6 +524,27 @@ def test_a_fault_during_a_switch_is_no_overlap(tmp_path: Path) -> None:
         assert reported(bench)[0] is State.FAULT
 
     in_order(tmp_path, work)
+
+
+def test_a_new_vip_waits_for_a_word_of_the_local_haproxy(tmp_path: Path) -> None:
+    def work(bench: Bench) -> None:
+        bench.haproxy_well = False
+        bench.holding.put({bench.vip.name: bench.vip})
+        assert bench.asked == (True, False)
+        bench.holding.look_at([bench.vip])
+        assert bench.track.read_text() == f"{-TRACK_PENALTY}\n"
+
+    fresh(tmp_path, work, replace(WITH_OVERLAP, tracked=True))
+
+
+def test_a_served_vip_that_gets_a_front_end_is_told_to_be_served(tmp_path: Path) -> None:
+    def work(bench: Bench) -> None:
+        bench.become_active()
+        bench.vip.rendered = rendered(replace(bench.vip.instance, tracked=True))
+        bench.holding.put({bench.vip.name: bench.vip})
+        assert bench.asked == (True, True)
+
+    fresh(tmp_path, work, WITH_OVERLAP)
 
 
 def test_a_node_whose_haproxy_is_ill_hands_over_without_overlap(tmp_path: Path) -> None:

@@ -86,3 +86,14 @@ def test_nobody_is_asked_before_it_is_wanted(tmp_path: Path) -> None:
         assert healthy(track)
 
     asyncio.run(run())
+
+
+def test_a_vip_that_is_served_stays_until_haproxy_is_known_to_be_ill(tmp_path: Path) -> None:
+    async def run() -> None:
+        changed = asyncio.Event()
+        track = Track(tmp_path / "health.sock", changed.set)
+        assert track.wanted(True, serving=True)
+        await asyncio.wait_for(changed.wait(), 10)
+        assert not healthy(track)
+
+    asyncio.run(run())

@@ -104,10 +104,20 @@ def test_a_deleted_havip_is_wanted_no_more_and_goes_when_the_cloud_has_given_it_
     cluster.settle()
     assert wish(cluster).wanted.vips == ()
     assert WEB in cluster.snapshot.havips, "the cloud still has it"
-    report(cluster, pending=frozenset({WEB}))
+    assert condition(cluster, "Ready").message.endswith("; waiting until Huawei has nothing of it any more")
+    report(cluster, pending=frozenset({WEB}), trouble=Trouble("Throttled", "too many calls"))
     assert WEB in cluster.snapshot.havips
+    assert condition(cluster, "Ready").message.endswith("Huawei has nothing of it any more, but: too many calls")
     report(cluster)
     assert WEB not in cluster.snapshot.havips
+
+
+def test_a_deleted_havip_says_when_its_cloud_cannot_be_asked():
+    cluster = a_cluster(classes=[a_cloudy_class(credentials_secret="key")])  # noqa: S106 - a name
+    cluster.delete(Kind.HAVIP, WEB)
+    cluster.settle()
+    assert WEB in cluster.snapshot.havips
+    assert "the operator may not read the Secret key; name it in the chart" in condition(cluster, "Ready").message
 
 
 def test_a_havip_that_may_go_anyway_does_not_wait_for_the_cloud():

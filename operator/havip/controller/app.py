@@ -137,7 +137,7 @@ class Operator:
             seen(Reference(CLASSES, Key("", class_name)))
 
         repair = Repair(kube, cache, namespace=settings.namespace, on_seen=seen)
-        clouds = self._clouds(kube, reported)
+        clouds = self._clouds(kube, may_write=leading.holds, reported=reported)
         applier = self._applier(kube, cache, leading=leading, seen=seen)
         self._reconciler = reconciler = self._reconciling(cache, applier, repair=repair, clouds=clouds)
         await self._load(repair)
@@ -154,10 +154,13 @@ class Operator:
             await clouds.close()
             await watches.stop()
 
-    def _clouds(self, kube: Kube, reported: Callable[[str, CloudReport | None], None]) -> Clouds:
+    def _clouds(
+        self, kube: Kube, *, may_write: Callable[[], bool], reported: Callable[[str, CloudReport | None], None]
+    ) -> Clouds:
         settings = self._settings
         return Clouds(
             secrets=partial(secret_of, kube, settings.namespace),
+            may_write=may_write,
             on_report=reported,
             backoff=Backoff(first=1.0, longest=settings.backoff_longest),
             chance=_CHANCE,

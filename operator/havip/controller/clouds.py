@@ -64,12 +64,14 @@ Secrets = Callable[[str], Awaitable[dict[str, str]]]
 
 
 class Clouds:
-    """Workers by class. `on_report` is called in the loop, with every report that is news."""
+    """Workers by class. `may_write` is asked before each change; `on_report` is called in the loop, with every report
+    that is news."""
 
     def __init__(
         self,
         *,
         secrets: Secrets,
+        may_write: Callable[[], bool],
         on_report: Callable[[str, CloudReport | None], None],
         backoff: Backoff,
         chance: Callable[[], float],
@@ -77,6 +79,7 @@ class Clouds:
         resync_seconds: float = RESYNC_SECONDS,
     ) -> None:
         self._secrets = secrets
+        self.may_write = may_write
         self.on_report = on_report
         self._backoff = backoff
         self._chance = chance
@@ -225,6 +228,8 @@ class _Worker:
 
     async def _one(self, provider: str, cloud: Cloud[Any, Any], change: Change) -> None:
         async with self.clouds.lock(provider, change.on):
+            if not self.clouds.may_write():
+                raise Unavailable("this replica does not hold the lead any more, so it writes nothing")
             _LOG.info("%s", change, extra={"object": f"HAVipClass {self.name}"})
             await self.clouds.call(cloud.apply, change)
 

@@ -70,6 +70,7 @@ class Keeper:
             advert_filter=self._filter,
             probing=self._probing,
             handover_seconds=handover_seconds,
+            track=lambda needed, serving: self._track.wanted(needed, serving=serving),
             changed=self._changed,
         )
         self._applier = Applier(
@@ -158,8 +159,6 @@ class Keeper:
             frozen = self._applier.daemon.frozen
             self._holding.tick(frozen=frozen)
             self._judge_frozen(frozen=frozen)
-            self._track.wanted(self._applier.tracked)
-            self._holding.track_healthy = self._track.healthy
             self._ticks += 1
             if self._ticks % 4 == 0:
                 self._look_at_document()

@@ -93,10 +93,6 @@ class Applier:
         self._wanted = (read.election, read.left_out)
         self._work.set()
 
-    @property
-    def tracked(self) -> bool:
-        return any(vip.instance.tracked for vip in self._holding.vips.values())
-
     def _died(self) -> None:
         now = time.monotonic()
         active = any(vip.master and vip.instance.peers for vip in self._holding.vips.values())

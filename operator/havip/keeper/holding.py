@@ -49,15 +49,19 @@ class Holding:
         advert_filter: AdvertFilter,
         probing: Probing,
         handover_seconds: float,
+        track: Callable[[bool, bool], bool],
         changed: Callable[[], None],
     ) -> None:
+        """`track`: told whether haproxy matters and whether such a VIP is served here, says whether haproxy is well."""
         self._paths = paths
         self._netlink = netlink
         self._filter = advert_filter
         self._probing = probing
         self._draining = Draining(netlink)
         self.handover_seconds = handover_seconds
+        self._track = track
         self._changed = changed
+        self._advancing: asyncio.TimerHandle | None = None
         self.class_name = ""
         self._interface = 0
         self._own: set[Address] = set()
@@ -84,6 +88,8 @@ class Holding:
             self._forget(name)
         self.vips = dict(vips)
         self._owners = {address: vip for vip in self.vips.values() for address in vip.instance.addresses}
+        tracked = [vip for vip in self.vips.values() if vip.instance.tracked]
+        self.track_healthy = self._track(bool(tracked), any(vip.held_since is not None for vip in tracked))
         self.resync_addresses()
         self._show_probes()
 
@@ -301,17 +307,20 @@ class Holding:
             self._draining.copy_first(vip, limit)
 
     def _advance_later(self, now: float) -> None:
+        """One timer for all of them: an overlap that was forgotten must not take the next one's moment with it."""
+        if self._advancing is not None:
+            self._advancing.cancel()
         delay = self._draining.next_moment() - now
-        asyncio.get_running_loop().call_later(delay + 0.001, self._advance_overlaps)
+        self._advancing = asyncio.get_running_loop().call_later(delay + 0.001, self._advance_overlaps)
 
     def _advance_overlaps(self) -> None:
         now = time.monotonic()
         moved = self._draining.advance(now, well=self.track_healthy)
+        if self._draining.handed_over:
+            self._advance_later(now)
         if not moved:
             return
         self._show_probes()
-        if self._draining.handed_over:
-            self._advance_later(now)
         self.look_at(vip for name in moved if (vip := self.vips.get(name)) is not None)
         self._changed()
 

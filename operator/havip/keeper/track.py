@@ -45,7 +45,7 @@ class Judgement:
 
 
 class Track:
-    """`healthy` is True while nobody asks for it. `changed` is called when it flips."""
+    """`healthy` is True while nobody asks for it. `changed` is called when an answer flips it."""
 
     def __init__(self, path: Path, changed: Callable[[], None]) -> None:
         self._path = path
@@ -57,17 +57,20 @@ class Track:
     def healthy(self) -> bool:
         return self._judgement.healthy
 
-    def wanted(self, needed: bool) -> None:
-        """Asks from now on, or stops asking."""
+    def wanted(self, needed: bool, *, serving: bool = False) -> bool:
+        """Asks from now on, or stops asking; returns what to go by until there are answers.
+
+        Unknown counts as ill: a haproxy that never came up must not hold a VIP against one that works. But a VIP that
+        this node is `serving` stays here when it gets its first front end.
+        """
         if needed and self._task is None:
-            # Unknown counts as ill: a haproxy that never came up must not hold a VIP against one that works.
-            self._judgement = Judgement(healthy=False)
+            self._judgement = Judgement(healthy=serving)
             self._task = asyncio.create_task(self._ask_forever())
         elif not needed and self._task is not None:
             self._task.cancel()
             self._task = None
             self._judgement = Judgement()
-            self._changed()
+        return self.healthy
 
     async def _ask_forever(self) -> None:
         while True:

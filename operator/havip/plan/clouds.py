@@ -91,6 +91,20 @@ def has_given_back(seen: SeenHAVip, snapshot: Snapshot) -> bool:
     return report is not None and report.has_given_back(seen.metadata.key)
 
 
+def holds_back(seen: SeenHAVip, observed: Observed) -> str:
+    """What keeps a deleted HAVip in its cloud, in words; "" = nothing of it is there."""
+    of = observed.snapshot.classes.get(seen.object.status.class_name or "")
+    if of is None or has_given_back(seen, observed.snapshot):
+        return ""
+    waiting = f"waiting until {of.object.spec.provider.value} has nothing of it any more"
+    if secret_missing(of.object, observed):
+        return f"{waiting}, but {not_allowed(of)}"
+    report = observed.snapshot.clouds.get(of.metadata.name)
+    if report is not None and report.trouble is not None:
+        return f"{waiting}, but: {report.trouble.message}"
+    return waiting
+
+
 def gives_back(of: SeenClass, snapshot: Snapshot) -> bool:
     """Whether a class without HAVips has nothing left in its cloud."""
     if not is_called(of.object):

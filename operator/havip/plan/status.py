@@ -16,7 +16,7 @@ from havip.model.keys import Key
 from havip.model.refusal import LeftOut
 from havip.model.states import State
 from havip.plan.claims import grace
-from havip.plan.clouds import programmed
+from havip.plan.clouds import holds_back, programmed
 from havip.plan.conditions import Statement, false, found, stamped, true
 from havip.plan.deletion import Release
 from havip.plan.holders import Holders, holders
@@ -92,6 +92,7 @@ def releasing_status(seen: SeenHAVip, release: Release, observed: Observed, *, u
         parts.append(f"waiting for {', '.join(release.waiting)} to confirm")
     if release.cut_off:
         parts.append(f"not waiting for {', '.join(release.cut_off)}, whose Node is NotReady")
+    parts.extend(filter(None, [holds_back(seen, observed)]))
     message = "; ".join(parts)
     statements = [false(Type.READY, reason, message), false(Type.PROGRAMMED, reason, message)]
     if not release.waiting:

@@ -53,7 +53,8 @@ class Capabilities:
 
 
 class Cloud(Protocol[D_contra, O_co]):
-    """A connection for one class, with its endpoint and credentials. Used from one thread at a time per object.
+    """A connection for one class, with its endpoint and credentials. One thread observes; several may `apply` at a
+    time, each a change of another cloud object.
 
     Every method may raise a `CloudFailed` and nothing else of the SDK's, not even as its context: that has the request
     with it, and the credentials.

@@ -140,7 +140,7 @@ def _sdk(access: Access, credential: _Credential) -> NetworkManagementClient:
 
 
 class AzureClient:
-    """One subscription, one identity. Not for several threads at once."""
+    """One subscription, one identity. Several threads may use it, as the SDK documents of its clients."""
 
     def __init__(self, access: Access, polling: Polling) -> None:
         self._polling = polling

@@ -12,6 +12,8 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
 from typing import Any, TypeVar
 
 import requests
@@ -49,6 +51,8 @@ class Client:
         key = access.key
         self._secrets = tuple(one for one in (key.access, key.secret, key.token) if one) if key else ()
         self._credentials = _credentials(access)
+        # An agency's key is renewed part by part, and a call beside it would be signed with half of each.
+        self._turn: AbstractContextManager[object] = nullcontext() if key else Lock()
         self._vpc = _client(vpc.VpcClient, VpcRegion, access, credentials=self._credentials)
         self._eip = _client(eip.EipClient, EipRegion, access, credentials=self._credentials)
 
@@ -178,10 +182,11 @@ class Client:
 
     def _call(self, action: str, call: Callable[[], _T], *, what: str, field: str = "") -> _T:
         """The failure is raised outside the SDK's exception, so that it does not even hang on to it as its context."""
-        self._sign_in()
         failed: CloudFailed
         try:
-            return call()
+            with self._turn:
+                self._sign_in()
+                return call()
         except sdk.ServiceResponseException as error:
             failed = self._refused(error, action, what=what, field=field)
         except (sdk.ConnectionException, sdk.RequestTimeoutException, requests.RequestException) as error:

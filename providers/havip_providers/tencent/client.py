@@ -64,7 +64,8 @@ class Timing:
 
 
 class Client:
-    """One connection to the VPC service of one region. Used from one thread at a time."""
+    """One connection to the VPC service of one region. Several threads may use it: the SDK signs a request with
+    what it read at once."""
 
     def __init__(self, connection: Connection, timing: Timing) -> None:
         _SDK_LOGGER.setLevel(logging.CRITICAL)
