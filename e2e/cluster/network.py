@@ -75,11 +75,11 @@ class Network:
 
     def connect(self, place: Place, *, nodes: Iterable[Place]) -> None:
         """A namespace on the bridge, with routes to the pods of `nodes` as a cloud's route table would have them."""
-        wire = _wire(place.name)
+        port = wire(place.name)
         _ip("netns", "add", self.namespace(place.name))
         self._batch(FABRIC, [
-            f"link add {wire} type veth peer name eth0 address {place.mac} netns {self.namespace(place.name)}",
-            f"link set {wire} master br0 up",
+            f"link add {port} type veth peer name eth0 address {place.mac} netns {self.namespace(place.name)}",
+            f"link set {port} master br0 up",
         ])  # fmt: skip
         self._batch(place.name, [
             "link set lo up",
@@ -94,15 +94,15 @@ class Network:
 
     def cut(self, name: str) -> None:
         """Takes the wire away, as pulling the plug does: the namespace sees its carrier go."""
-        _ip("-n", self.namespace(FABRIC), "link", "set", _wire(name), "down")
+        _ip("-n", self.namespace(FABRIC), "link", "set", wire(name), "down")
 
     def mend(self, name: str) -> None:
-        _ip("-n", self.namespace(FABRIC), "link", "set", _wire(name), "up")
+        _ip("-n", self.namespace(FABRIC), "link", "set", wire(name), "up")
 
     def disconnect(self, name: str) -> None:
         """Removes the namespace with all its kernel state: addresses, routes, rules, connections."""
         # The kernel empties a deleted namespace later; the wire's name must be free at once.
-        _ip("-n", self.namespace(FABRIC), "link", "del", _wire(name))
+        _ip("-n", self.namespace(FABRIC), "link", "del", wire(name))
         _ip("netns", "del", self.namespace(name))
 
     def remove(self) -> None:
@@ -114,7 +114,8 @@ class Network:
         run(["ip", "-n", self.namespace(name), "-batch", "-"], stdin="\n".join(commands))
 
 
-def _wire(name: str) -> str:
+def wire(name: str) -> str:
+    """A place's port on the bridge."""
     return f"v-{name}"
 
 

@@ -5,12 +5,21 @@ Only namespaces made here are touched; nothing of the host's own network is.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import subprocess
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from e2e.lab.compiled import Missing
 from e2e.lab.record import RunRecord
+
+T = TypeVar("T")
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class LabError(RuntimeError):
@@ -46,6 +55,35 @@ class Namespace:
 
     def nft(self, rules: str) -> None:
         self.run("nft", "-f", "-", text=rules)
+
+
+def inside(network: Namespace, work: Callable[[], T]) -> T:
+    """Does that in the namespace, on a thread of its own. Sockets made there stay there."""
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def there() -> None:
+        try:
+            _enter(network)
+            done.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=there)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return done[0]
+
+
+def _enter(network: Namespace) -> None:
+    descriptor = os.open(network.path, os.O_RDONLY)
+    try:
+        if _libc.setns(descriptor, _CLONE_NEWNET):
+            raise LabError(f"cannot enter {network.name}: {os.strerror(ctypes.get_errno())}")
+    finally:
+        os.close(descriptor)
 
 
 def make_namespace(name: str, record: RunRecord) -> Namespace:

@@ -100,9 +100,9 @@ class Installation:
             "--timeout=180s", *self.values(), *extra,
         )  # fmt: skip
 
-    def install_with_application(self, *, seconds: float = 90) -> None:
+    def install_with_application(self, *extra: str, seconds: float = 90) -> None:
         """The release, an application on n2 and n3, the class and the pools; no HAVip yet. Waits for every agent."""
-        self.install()
+        self.install(*extra)
         self.label_nodes(self.cluster.nodes)
         self.deploy_application(nodes=["n2", "n3"])
         self.apply(self.manifest("class"), self.manifest("pools"))

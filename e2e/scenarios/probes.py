@@ -6,9 +6,7 @@ with a floating IP), so that no ARP decides anything.
 
 from __future__ import annotations
 
-import ctypes
 import itertools
-import os
 import socket
 import struct
 import threading
@@ -18,50 +16,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
-from typing import Self, TypeVar
+from typing import Self
 
-from e2e.lab import Lab, LabError, Namespace, Node, NotInTime, now
+from e2e.lab import Lab, Node, NotInTime, now
+from e2e.lab.namespaces import inside
 from havip.model.address import Network, parse_network
 from havip.model.election import Instance, Probe
 
-T = TypeVar("T")
 PROBER = "168.63.129.16"
 SOURCES = (parse_network(f"{PROBER}/32"),)
 SERVICE_PORT = 7100
 """Where every node echoes lines on connections that stay open."""
-_CLONE_NEWNET = 0x40000000
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 _FIRST_TABLE = 100
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def inside(network: Namespace, work: Callable[[], T]) -> T:
-    """Does that in the namespace, on a thread of its own. Sockets made there stay there."""
-    done: list[T] = []
-    failed: list[BaseException] = []
-
-    def there() -> None:
-        try:
-            _enter(network)
-            done.append(work())
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=there)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return done[0]
-
-
-def _enter(network: Namespace) -> None:
-    descriptor = os.open(network.path, os.O_RDONLY)
-    try:
-        if _libc.setns(descriptor, _CLONE_NEWNET):
-            raise LabError(f"cannot enter {network.name}: {os.strerror(ctypes.get_errno())}")
-    finally:
-        os.close(descriptor)
 
 
 def wait_until(what: str, reached: Callable[[], bool], *, seconds: float = 10.0) -> None:

@@ -84,6 +84,11 @@ class TencentCloud:
         with self._lock:
             return self.estate.announce(by, address)
 
+    def addresses(self) -> tuple[str, ...]:
+        """All HAVIPs' addresses."""
+        with self._lock:
+            return tuple(one.address for one in self.estate.havips.values())
+
     def holder(self, address: str) -> Holding | None:
         """Where packets to a VIP go."""
         with self._lock:

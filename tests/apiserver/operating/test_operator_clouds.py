@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from e2e.clouds.regions import REGIONS, Region, Site
 from e2e.clouds.service import Trouble
 from tests.apiserver.operating.agents import Agents, own_addresses
-from tests.apiserver.operating.emulated import REGIONS, Region
 from tests.apiserver.operating.objects import NODES, SHOP, WEB, havip, klass, pool
 from tests.apiserver.operating.stand import NAMESPACE, Body, Operator, Stand, condition, value
 
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(120)]
 SECRET = "of-the-cloud"  # noqa: S105 - a name
 CLOUDY = Key("", "cloudy")
 VIP = "10.88.1.1"
+SITE = Site({name: f"10.88.0.{name.removeprefix('n')}" for name in ("n1", "n2", "n3")}, "10.88.0.0/16")
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def agents(stand: Stand) -> Iterator[Agents]:
 
 @pytest.fixture(params=sorted(REGIONS))
 def region(request: pytest.FixtureRequest) -> Iterator[Region]:
-    with REGIONS[request.param]() as one:
+    with REGIONS[request.param](SITE) as one:
         yield one
 
 

@@ -1,41 +1,40 @@
-"""Emulated clouds as these tests need them: the nodes n1 to n3 in a network, and a question or two."""
+"""Emulated clouds with nodes in them, as a class of the product names them; and a question or two.
+
+Each region has: `provider` as a class names it, `settings` of its block, `secret` of its Secret, `service`, its API;
+`carried()`: VIP -> nodes that may hold it; `rotate()`: take other credentials from now on, and only these.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from e2e.clouds.azure.cloud import GROUP, SUBSCRIPTION, AzureCloud
 from e2e.clouds.huawei import HuaweiCloud, Network, Subnet
-from e2e.clouds.service import Service
+from e2e.clouds.service import Cloud, Service
 from e2e.clouds.tencent import Account, Estate, Guesses, TencentCloud
 
-NETWORK = "10.88.0.0/16"
 PROJECT = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
-ADDRESSES = {name: f"10.88.0.{name.removeprefix('n')}" for name in ("n1", "n2", "n3")}
 
 
-class Region(Protocol):
-    """One emulated cloud. `provider` as a class names it; `settings` of its block; `secret` of its Secret."""
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The nodes' own addresses by name, their subnet, and how the API is given a port."""
 
-    provider: str
-    settings: dict[str, object]
-    secret: dict[str, str]
-    service: Service
+    nodes: Mapping[str, str]
+    subnet: str
+    listen: Callable[[Cloud], Service] = Service
 
-    def carried(self) -> dict[str, set[str]]:
-        """What the cloud has of ours: VIP -> nodes that may hold it."""
-
-    def rotate(self) -> dict[str, str]:
-        """Take other credentials from now on, and only these; returns them."""
+    def node(self, address: str) -> str:
+        return next(name for name, own in self.nodes.items() if own == address)
 
 
 @dataclass
 class TencentRegion:
     cloud: TencentCloud
     service: Service
+    site: Site
     provider: str = "Tencent"
 
     def __post_init__(self) -> None:
@@ -53,6 +52,11 @@ class TencentRegion:
             for one in self.cloud.estate.havips.values()
         }
 
+    @staticmethod
+    def interface(node: str) -> str:
+        """Id of a node's network interface."""
+        return f"eni-{node}"
+
     def rotate(self) -> dict[str, str]:
         self.cloud.accounts.clear()
         self.cloud.accounts["id-2"] = Account("id-2", "second-secret-value", None)
@@ -60,20 +64,21 @@ class TencentRegion:
 
 
 @contextmanager
-def tencent() -> Iterator[TencentRegion]:
+def tencent(site: Site) -> Iterator[TencentRegion]:
     estate = Estate(Guesses())
-    estate.add_subnet("subnet-1", "vpc-1", NETWORK)
-    for node, address in ADDRESSES.items():
+    estate.add_subnet("subnet-1", "vpc-1", site.subnet)
+    for node, address in site.nodes.items():
         estate.add_interface(f"eni-{node}", "subnet-1", (address,), instance=f"ins-{node}")
     cloud = TencentCloud({"id-1": Account("id-1", "first-secret-value", None)}, estate, task_seconds=0.1)
-    with Service(cloud).serving() as service:
-        yield TencentRegion(cloud, service)
+    with site.listen(cloud).serving() as service:
+        yield TencentRegion(cloud, service, site)
 
 
 @dataclass
 class HuaweiRegion:
     cloud: HuaweiCloud
     service: Service
+    site: Site
     provider: str = "Huawei"
 
     def __post_init__(self) -> None:
@@ -87,10 +92,9 @@ class HuaweiRegion:
         self.secret = {"accessKey": "key-1", "secretKey": "first-secret-value"}
 
     def carried(self) -> dict[str, set[str]]:
-        node_of = {address: name for name, address in ADDRESSES.items()}
         with self.cloud.lock:
             vips = self.cloud.store.vips()
-        return {str(one.address): {node_of[str(address)] for address in one.bound} for one in vips}
+        return {str(one.address): {self.site.node(str(address)) for address in one.bound} for one in vips}
 
     def rotate(self) -> dict[str, str]:
         self.cloud.keys.clear()
@@ -99,18 +103,19 @@ class HuaweiRegion:
 
 
 @contextmanager
-def huawei() -> Iterator[HuaweiRegion]:
-    cloud = HuaweiCloud(PROJECT, [Network("network-1", (Subnet("subnet-1", NETWORK),))], keys={"key-1": ""})
-    for node, address in ADDRESSES.items():
+def huawei(site: Site) -> Iterator[HuaweiRegion]:
+    cloud = HuaweiCloud(PROJECT, [Network("network-1", (Subnet("subnet-1", site.subnet),))], keys={"key-1": ""})
+    for node, address in site.nodes.items():
         cloud.store.add_nic("network-1", [address], server=f"server-{node}")
-    with Service(cloud).serving() as service:
-        yield HuaweiRegion(cloud, service)
+    with site.listen(cloud).serving() as service:
+        yield HuaweiRegion(cloud, service, site)
 
 
 @dataclass
 class AzureRegion:
     cloud: AzureCloud
     service: Service
+    site: Site
     provider: str = "Azure"
 
     def __post_init__(self) -> None:
@@ -124,8 +129,7 @@ class AzureRegion:
         self.secret = {"token": "first-secret-value"}
 
     def carried(self) -> dict[str, set[str]]:
-        node_of = {address: name for name, address in ADDRESSES.items()}
-        return {rule.address: {node_of[one.address] for one in rule.backends} for rule in self.cloud.rules()}
+        return {rule.address: {self.site.node(one.address) for one in rule.backends} for rule in self.cloud.rules()}
 
     def rotate(self) -> dict[str, str]:
         self.cloud.tokens = {"second-secret-value"}
@@ -133,14 +137,19 @@ class AzureRegion:
 
 
 @contextmanager
-def azure() -> Iterator[AzureRegion]:
+def azure(site: Site) -> Iterator[AzureRegion]:
     cloud = AzureCloud(tokens=["first-secret-value"])
-    subnet = cloud.add_subnet("net", "nodes", NETWORK)
-    for node, address in ADDRESSES.items():
+    subnet = cloud.add_subnet("net", "nodes", site.subnet)
+    for node, address in site.nodes.items():
         cloud.add_interface(f"nic-{node}", address, subnet)
     cloud.add_balancer("vips")
-    with Service(cloud).serving() as service:
-        yield AzureRegion(cloud, service)
+    with site.listen(cloud).serving() as service:
+        yield AzureRegion(cloud, service, site)
 
 
-REGIONS = {"Azure": azure, "Huawei": huawei, "Tencent": tencent}
+Region = AzureRegion | HuaweiRegion | TencentRegion
+REGIONS: Mapping[str, Callable[[Site], AbstractContextManager[Region]]] = {
+    "Azure": azure,
+    "Huawei": huawei,
+    "Tencent": tencent,
+}
