@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from copy import deepcopy
 from dataclasses import replace
 
@@ -15,13 +16,15 @@ from havip.controller.queue import Backoff
 from havip.model.address import parse_address
 from havip.model.cloud import CloudNode, Owner, Wanted, WantedVip
 from havip.model.keys import Key
-from havip.plan.clouds import CloudWish
-from havip.provider import CloudFailed, NoSuchProvider
+from havip.plan.cloud_report import SeenAt
+from havip.plan.clouds import ActiveOn, CloudWish
+from havip.provider import CloudFailed, Holder, NoSuchProvider
 from havip.testing.memory_cloud import Connection, Fault, MemoryCloud, MemoryProvider
 
 WEB, SHOP = Key("shop", "web"), Key("shop", "shop")
 NODES = tuple(CloudNode(f"n{number}", (parse_address(f"10.0.0.{number}"),)) for number in (1, 2))
 SECONDS = 5.0
+SEEN_AFTER = 0.05
 
 
 def a_vip(key=WEB, address="10.0.0.100", nodes=("n1", "n2")):
@@ -54,6 +57,7 @@ class Bench:
             chance=lambda: 0.5,
             find=self.find,
             resync_seconds=resync_seconds,
+            seen_after_seconds=SEEN_AFTER,
         )
 
     def find(self, name):
@@ -314,3 +318,65 @@ def test_every_failure_of_a_cloud_has_a_reason_of_its_own(kind):
     reasons = [reason_of(one.__new__(one)) for one in CloudFailed.__subclasses__()]
     assert reasons.count(reason_of(kind.__new__(kind))) == 1
     assert all(reason.isalpha() and reason != "CloudFailed" for reason in reasons)
+
+
+# A cloud that learns who holds a VIP, and shows it
+
+
+class Showing(MemoryProvider):
+    """Shows one holder, whoever holds the VIP."""
+
+    def __init__(self, cloud):
+        super().__init__(cloud)
+        self.capabilities = replace(MemoryProvider.capabilities, shows_holder=True)
+        self.node = "n1"
+
+    def plan(self, desired, observed):
+        return replace(super().plan(desired, observed), holders={WEB: Holder(self.node, f"ins-{self.node}", "today")})
+
+
+def active_on(wish, node, transitions):
+    return replace(wish, active={WEB: ActiveOn(node, transitions)})
+
+
+def test_what_was_written_is_announced_again():
+    async def story(bench):
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        report = await bench.until(lambda report: report.carries(WEB))
+        assert abs(report.announce[WEB] - time.time()) < 60
+
+    tried(story)
+
+
+def test_a_while_after_a_switch_the_cloud_is_asked_once_and_nothing_is_written():
+    async def story(bench):
+        wish = a_wish(a_vip())
+        bench.clouds.want({"edge": active_on(wish, "n1", 0)})
+        first = await bench.until(lambda report: report.carries(WEB))
+        writes = bench.cloud.writes
+        bench.provider.node = "n2"
+        bench.clouds.want({"edge": active_on(wish, "n2", 1)})
+        report = await bench.until(lambda report: WEB in report.shown and report.shown[WEB].transitions == 1)
+        assert report.shown[WEB] == SeenAt("n2", "ins-n2", "today", 1)
+        assert report.announce == first.announce
+        calls = bench.cloud.calls
+        await asyncio.sleep(5 * SEEN_AFTER)
+        assert (bench.cloud.writes, bench.cloud.calls) == (writes, calls)
+
+    cloud = a_cloud()
+    tried(story, cloud=cloud, provider=Showing(cloud))
+
+
+def test_a_vip_that_is_shown_elsewhere_is_announced_again_a_few_times():
+    async def story(bench):
+        wish = a_wish(a_vip())
+        bench.clouds.want({"edge": active_on(wish, "n1", 0)})
+        await bench.until(lambda report: report.carries(WEB))
+        calls = bench.cloud.calls
+        bench.clouds.want({"edge": active_on(wish, "n2", 1)})
+        await bench.until(lambda report: WEB in report.shown and report.shown[WEB].transitions == 1)
+        await asyncio.sleep(10 * SEEN_AFTER)
+        assert 3 <= bench.cloud.calls - calls <= 4
+
+    cloud = a_cloud()
+    tried(story, cloud=cloud, provider=Showing(cloud))

@@ -9,7 +9,7 @@ import pytest
 from havip.api.v1alpha1 import ConditionStatus
 from havip.model.keys import Key
 from havip.plan.change import Kind
-from havip.plan.cloud_report import CloudReport, Trouble
+from havip.plan.cloud_report import CloudReport, SeenAt, Trouble
 from havip.plan.desired import desired
 from havip.testing.builders import a_class, a_frontend, a_havip, a_node, a_node_object, a_pool, a_snapshot
 from havip.testing.cluster import Cluster
@@ -202,3 +202,70 @@ def test_a_public_address_that_the_class_names_is_wanted():
     cluster = a_cluster(a_havip(publicIp="eip-1"), classes=[a_cloudy_class(publicIps=["eip-1"])])
     (vip,) = wish(cluster).wanted.vips
     assert vip.public_ip == "eip-1"
+
+
+# What a cloud that learns by announcements shows
+
+
+def assigned(cluster):
+    return [
+        record.instance.announce for seen in cluster.snapshot.node_objects.values() for record in seen.spec.assignments
+    ]
+
+
+def test_the_active_node_is_told_to_announce_again_and_a_later_report_takes_nothing_back():
+    cluster = a_cluster()
+    assert set(assigned(cluster)) == {0}
+    report(cluster, announce={WEB: 1_790_000_000})
+    assert set(assigned(cluster)) == {1_790_000_000}
+    report(cluster)
+    assert set(assigned(cluster)) == {1_790_000_000}
+
+
+def moved_cluster():
+    """A VIP that has just moved, and the node it is on."""
+    cluster = a_cluster()
+    report(cluster)
+    (before,) = cluster.holders(WEB)
+    cluster.power_off(before)
+    cluster.settle()
+    (active,) = cluster.holders(WEB)
+    return cluster, before, active
+
+
+def shown(cluster, node, *, transitions=1):
+    return {WEB: SeenAt(node, f"ins-{node}", "2026-11-26 10:34:58", transitions)}
+
+
+def status(cluster):
+    return cluster.snapshot.havips[WEB].object.status
+
+
+def test_what_the_cloud_says_of_a_failover_stands_beside_our_own_measurement():
+    cluster, before, active = moved_cluster()
+    report(cluster, shown=shown(cluster, active))
+    last = status(cluster).history[0]
+    assert (last.from_, last.to) == (before, active)
+    assert (last.cloud_instance, last.cloud_since) == (f"ins-{active}", "2026-11-26 10:34:58")
+    assert condition(cluster, "Programmed").status is ConditionStatus.TRUE
+
+
+def test_what_it_said_before_the_failover_is_no_word_on_it():
+    cluster, _, active = moved_cluster()
+    report(cluster, shown=shown(cluster, active, transitions=0))
+    assert status(cluster).history[0].cloud_instance is None
+
+
+def test_a_vip_that_the_cloud_shows_elsewhere_is_said_once_and_stays_ready():
+    cluster, before, active = moved_cluster()
+    report(cluster, shown=shown(cluster, before))
+    found = condition(cluster, "Programmed")
+    assert (found.status, found.reason) == (ConditionStatus.FALSE, "ShownElsewhere")
+    assert f"Huawei still shows the VIP on {before}" in found.message
+    assert condition(cluster, "Ready").status is ConditionStatus.TRUE
+    told = [one for one in cluster.events if one.reason == "ShownElsewhere"]
+    assert len(told) == 1
+    cluster.settle()
+    assert [one for one in cluster.events if one.reason == "ShownElsewhere"] == told
+    report(cluster, shown=shown(cluster, active))
+    assert condition(cluster, "Programmed").status is ConditionStatus.TRUE

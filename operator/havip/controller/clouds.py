@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,15 +23,17 @@ from havip.controller.queue import Backoff
 from havip.model.cloud import Wanted
 from havip.model.keys import Key
 from havip.model.refusal import Refused
-from havip.plan.cloud_report import CloudReport, Trouble
-from havip.plan.clouds import CloudWish
+from havip.plan.cloud_report import CloudReport, SeenAt, Trouble
+from havip.plan.clouds import ActiveOn, CloudWish
 from havip.provider import (
     Change,
     Cloud,
     CloudFailed,
     Conflict,
     Credentials,
+    Failover,
     Forbidden,
+    Holder,
     Invalid,
     NoSuchProvider,
     NotFound,
@@ -47,6 +50,9 @@ T = TypeVar("T")
 RESYNC_SECONDS = 600.0
 HOPELESS_SECONDS = 60.0
 """Until the next try where trying alone does not help: somebody may have mended it (a permission, a quota)."""
+SEEN_AFTER_SECONDS = 10.0
+"""After a switch, a cloud that shows holders is asked this much later; and again, while it shows another node."""
+_LOOKS_AFTER_A_SWITCH = 3
 _ROUNDS = 6
 """Looks in a row after own writes; a provider that has still something to do then gets the back-off."""
 _CALLS = 8
@@ -77,6 +83,7 @@ class Clouds:
         chance: Callable[[], float],
         find: Callable[[str], Provider[Any, Any]] = find,
         resync_seconds: float = RESYNC_SECONDS,
+        seen_after_seconds: float = SEEN_AFTER_SECONDS,
     ) -> None:
         self._secrets = secrets
         self.may_write = may_write
@@ -85,6 +92,7 @@ class Clouds:
         self._chance = chance
         self.find = find
         self.resync_seconds = resync_seconds
+        self.seen_after_seconds = seen_after_seconds
         self._workers: dict[str, _Worker] = {}
         self._threads = ThreadPoolExecutor(max_workers=_CALLS, thread_name_prefix="cloud")
         self._objects: dict[str, asyncio.Lock] = {}
@@ -145,11 +153,17 @@ class _Worker:
     _link: _Link | None = None
     _failures: int = 0
     _last: CloudReport | None = None
+    _switched: dict[Key, float] = field(default_factory=dict)
+    """When the active node changed last, by the loop's clock."""
+    _looks: dict[Key, int] = field(default_factory=dict)
+    """How often since then the cloud showed another node."""
+    _announce: dict[Key, int] = field(default_factory=dict)
 
     def want(self, wish: CloudWish) -> None:
-        if self._task is not None and wish == self.wish:
+        before, self.wish = self.wish, wish
+        self._note_switches(before.active, wish.active)
+        if self._task is not None and wish == before:
             return
-        self.wish = wish
         self._failures = 0
         self._awake.set()
         if self._task is None:
@@ -173,6 +187,24 @@ class _Worker:
         finally:
             self._unlink()
 
+    def _note_switches(self, before: Mapping[Key, ActiveOn], now: Mapping[Key, ActiveOn]) -> None:
+        """A cloud that shows holders is to be asked about those that moved, when it had time to notice."""
+        moved = [key for key, on in now.items() if before.get(key, on) != on]
+        for key in moved:
+            self._switched[key] = asyncio.get_running_loop().time()
+            self._looks[key] = 0
+        if moved and self._shows_holder():
+            self._look_after_a_switch()
+
+    def _shows_holder(self) -> bool:
+        try:
+            return self.clouds.find(self.wish.provider).capabilities.shows_holder
+        except (NoSuchProvider, ProviderBroken):
+            return False
+
+    def _look_after_a_switch(self) -> None:
+        asyncio.get_running_loop().call_later(self.clouds.seen_after_seconds, self._awake.set)
+
     async def _pass(self) -> float:
         """Bring the cloud nearer; seconds until the next look if nothing happens."""
         wish = self.wish
@@ -195,10 +227,13 @@ class _Worker:
         for _ in range(_ROUNDS):
             observed = await self.clouds.call(cloud.observe, desired)
             plan = provider.plan(desired, observed)
-            self._report(_of_plan(wish.wanted, plan))
+            self._report(self._of_plan(wish.wanted, plan))
             if not plan.changes:
                 return
             await self._carry_out(wish.provider, cloud, plan.changes)
+            if provider.capabilities.failover is Failover.BY_ANNOUNCEMENT:
+                # What was announced before the cloud knew the address was not believed.
+                self._announce_again(key for change in plan.changes for key in change.havips)
             if self.wish != wish:
                 return  # `want` has set the alarm
         raise Conflict(f"after {_ROUNDS} looks there is still something to do: {plan.changes[0]}")
@@ -249,6 +284,42 @@ class _Worker:
         )
         return wait
 
+    def _announce_again(self, havips: Iterable[Key]) -> None:
+        self._announce |= dict.fromkeys(havips, int(time.time()))
+
+    def _of_plan(self, wanted: Wanted, plan: Plan) -> CloudReport:
+        blocked: dict[Key, Trouble] = {}
+        for one in plan.findings:
+            if one.blocks and one.havip is not None:
+                blocked.setdefault(one.havip, Trouble("NotProgrammable", str(one)))
+        shown = self._shown(plan.holders)
+        mine = {vip.havip for vip in wanted.vips}
+        return CloudReport(
+            wanted,
+            looked=True,
+            pending=frozenset(key for change in plan.changes for key in change.havips),
+            blocked=blocked,
+            warnings=tuple(str(one) for one in plan.findings if not one.blocks or one.havip is None),
+            shown=shown,
+            announce={key: moment for key, moment in self._announce.items() if key in mine},
+        )
+
+    def _shown(self, holders: Mapping[Key, Holder]) -> dict[Key, SeenAt]:
+        """What the cloud shows of VIPs that did not move just now. One that it shows elsewhere is announced again."""
+        late = asyncio.get_running_loop().time() - self.clouds.seen_after_seconds
+        shown = {
+            key: SeenAt(one.node, one.instance, one.since, on.transitions)
+            for key, one in holders.items()
+            if (on := self.wish.active.get(key)) is not None and self._switched.get(key, late) <= late
+        }
+        elsewhere = [key for key, one in shown.items() if one.node != self.wish.active[key].node]
+        again = [key for key in elsewhere if self._looks.get(key, 0) < _LOOKS_AFTER_A_SWITCH]
+        if again:
+            self._looks |= {key: self._looks.get(key, 0) + 1 for key in again}
+            self._announce_again(again)
+            self._look_after_a_switch()
+        return shown
+
     def _report(self, report: CloudReport) -> None:
         if report != self._last:
             self._last = report
@@ -283,17 +354,3 @@ def reason_of(failed: Exception) -> str:
     if isinstance(failed, ApiFailed | Refused):
         return "SecretNotReadable"
     return next((word for kind, word in _REASONS.items() if isinstance(failed, kind)), "CloudFailed")
-
-
-def _of_plan(wanted: Wanted, plan: Plan) -> CloudReport:
-    blocked: dict[Key, Trouble] = {}
-    for one in plan.findings:
-        if one.blocks and one.havip is not None:
-            blocked.setdefault(one.havip, Trouble("NotProgrammable", str(one)))
-    return CloudReport(
-        wanted,
-        looked=True,
-        pending=frozenset(key for change in plan.changes for key in change.havips),
-        blocked=blocked,
-        warnings=tuple(str(one) for one in plan.findings if not one.blocks or one.havip is None),
-    )

@@ -18,11 +18,27 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenAt:
+    """Where the cloud itself shows a VIP, some time after a switch, for a cloud that says so.
+
+    `node`: "" = an instance that is no node of ours. `since` as the cloud writes it. `transitions`: the HAVip's count
+    of them when the cloud was asked; later ones it says nothing about.
+    """
+
+    node: str
+    instance: str
+    since: str
+    transitions: int
+
+
+@dataclass(frozen=True, slots=True)
 class CloudReport:
     """Of the wish `wanted`, as seen when the cloud was looked at last.
 
     `pending`: HAVips that something is left to do for, those included that are being given back. `blocked`: HAVips
     whose cloud objects are left as they are, and why. `trouble`: what keeps the whole class from being looked at.
+    `shown`: where the cloud shows VIPs. `announce`: HAVips whose active node is to announce them again, and the moment
+    of that, in seconds since 1970: a network that learns by announcements believed none before.
     """
 
     wanted: Wanted
@@ -31,6 +47,8 @@ class CloudReport:
     pending: frozenset[Key] = frozenset()
     blocked: Mapping[Key, Trouble] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    shown: Mapping[Key, SeenAt] = field(default_factory=dict)
+    announce: Mapping[Key, int] = field(default_factory=dict)
     trouble: Trouble | None = None
 
     def carries(self, havip: Key) -> bool:

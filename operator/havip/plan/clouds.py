@@ -6,12 +6,13 @@ A HAVip that is being deleted is wanted no more; one that cannot be read, or get
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from havip.api.v1alpha1 import ConditionStatus, HAVipClass
+from havip.api.v1alpha1 import ConditionStatus, Failover, HAVipClass
 from havip.api.v1alpha1.havip_class import Provider
 from havip.model.cloud import CloudNode, Owner, Wanted, WantedVip
 from havip.model.keys import Key
+from havip.plan.cloud_report import CloudReport, SeenAt
 from havip.plan.conditions import Statement, false, found, true
 from havip.plan.deletion import RELEASE_ANYWAY
 from havip.plan.instances import VipPlan
@@ -21,12 +22,25 @@ from havip.plan.snapshot import SeenClass, SeenHAVip, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
+class ActiveOn:
+    """The active node of a HAVip and how many transitions it had: the same again is no switch."""
+
+    node: str
+    transitions: int
+
+
+@dataclass(frozen=True, slots=True)
 class CloudWish:
-    """What a class wants, of which provider, with which Secret ("" = the environment's credentials)."""
+    """What a class wants, of which provider, with which Secret ("" = the environment's credentials).
+
+    `active` is no part of the wish, since a failover is no reason to write: it is what a cloud's own view of its VIPs
+    is compared with.
+    """
 
     provider: str
     wanted: Wanted
     secret: str = ""
+    active: Mapping[Key, ActiveOn] = field(default_factory=dict, compare=False)
 
 
 def is_called(of: HAVipClass) -> bool:
@@ -64,6 +78,13 @@ def programmed(plan: VipPlan, observed: Observed) -> Statement:
     if report is not None and told and plan.verdict.key in report.blocked:
         trouble = report.blocked[plan.verdict.key]
         return false(Type.PROGRAMMED, trouble.reason, f"{provider}: {trouble.message}")
+    elsewhere = _elsewhere(plan, report)
+    if elsewhere is not None:
+        return false(
+            Type.PROGRAMMED,
+            Reason.SHOWN_ELSEWHERE,
+            f"{provider} still shows the VIP on {elsewhere.node or elsewhere.instance}; it is announced again",
+        )
     if report is not None and told and report.carries(plan.verdict.key):
         return true(Type.PROGRAMMED, Reason.PROGRAMMED, f"{provider} carries the VIP")
     if before is not None and before.status is ConditionStatus.TRUE:
@@ -71,6 +92,29 @@ def programmed(plan: VipPlan, observed: Observed) -> Statement:
     if report is not None and report.trouble is not None:
         return false(Type.PROGRAMMED, report.trouble.reason, f"{provider}: {report.trouble.message}")
     return false(Type.PROGRAMMED, Reason.PROGRAMMING, f"{provider} is being told about the VIP")
+
+
+def _elsewhere(plan: VipPlan, report: CloudReport | None) -> SeenAt | None:
+    """Where the cloud shows a VIP that another node holds since some time."""
+    status = plan.verdict.seen.object.status
+    shown = report.shown.get(plan.verdict.key) if report is not None else None
+    if shown is None or status.active_node is None or shown.transitions != status.transitions:
+        return None
+    return shown if shown.node != status.active_node else None
+
+
+def seen_by_cloud(history: tuple[Failover, ...], plan: VipPlan, observed: Observed) -> tuple[Failover, ...]:
+    """The history, with what the cloud says of the newest failover beside our own measurement."""
+    report = observed.snapshot.clouds.get(plan.verdict.class_name or "")
+    status = plan.verdict.seen.object.status
+    shown = report.shown.get(plan.verdict.key) if report is not None else None
+    if shown is None or not history or history != status.history or shown.transitions != status.transitions:
+        return history
+    last = history[0]
+    if shown.node != last.to:
+        return history
+    told = last.model_copy(update={"cloud_instance": shown.instance, "cloud_since": shown.since or None})
+    return (told, *history[1:])
 
 
 def not_allowed(of: SeenClass) -> str:
@@ -137,7 +181,13 @@ def _wish(seen: SeenClass, observed: Observed, plans: list[VipPlan]) -> CloudWis
         ),
         kept=frozenset(kept | unreadable),
     )
-    return CloudWish(spec.provider.value, wanted, spec.credentials_secret or "")
+    statuses = {plan.verdict.key: plan.verdict.seen.object.status for plan in carried}
+    active = {
+        key: ActiveOn(status.active_node, status.transitions or 0)
+        for key, status in statuses.items()
+        if status.active_node is not None
+    }
+    return CloudWish(spec.provider.value, wanted, spec.credentials_secret or "", active)
 
 
 def _wanted_vip(plan: VipPlan) -> WantedVip:

@@ -32,6 +32,7 @@ def of_havip(key: Key, uid: str, old: HAVipStatus, new: HAVipStatus) -> Iterable
     yield from _switch(key, uid, old, new)
     yield from of_ready(Kind.HAVIP, key, uid, old=old.conditions, new=new.conditions)
     yield from _vrrp(key, uid, old.conditions, new.conditions)
+    yield from _shown(key, uid, old.conditions, new.conditions)
 
 
 def _switch(key: Key, uid: str, old: HAVipStatus, new: HAVipStatus) -> Iterable[Emit]:
@@ -64,6 +65,15 @@ def of_ready(kind: Kind, key: Key, uid: str, *, old: Sequence[Condition], new: S
         yield _emit(kind, key, uid, Reason.READY, now.message)
     elif now.reason in (Reason.NO_REDUNDANCY.value, Reason.VIRTUAL_ROUTER_ID_CONFLICT.value):
         yield _emit(kind, key, uid, now.reason, now.message, warning=True)
+
+
+def _shown(key: Key, uid: str, old: Sequence[Condition], new: Sequence[Condition]) -> Iterable[Emit]:
+    """A cloud that shows the VIP where it is not."""
+    was, now = found(old, Type.PROGRAMMED), found(new, Type.PROGRAMMED)
+    if now is None or now.reason != Reason.SHOWN_ELSEWHERE.value:
+        return
+    if was is None or (was.reason, was.message) != (now.reason, now.message):
+        yield _emit(Kind.HAVIP, key, uid, Reason.SHOWN_ELSEWHERE, now.message, warning=True)
 
 
 def _vrrp(key: Key, uid: str, old: Sequence[Condition], new: Sequence[Condition]) -> Iterable[Emit]:

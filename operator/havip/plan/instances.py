@@ -64,6 +64,7 @@ class _Wish:
     frontends: tuple[Frontend, ...]
     tracked: bool
     probe: Probe | None = None
+    announce: int = 0
 
     def is_met_by(self, record: Assignment) -> bool:
         instance = record.instance
@@ -73,6 +74,7 @@ class _Wish:
             and instance.failback is self.failback
             and instance.failback_delay_seconds == self.delay
             and instance.probe == self.probe
+            and instance.announce >= self.announce
         )
 
 
@@ -313,7 +315,13 @@ class Electorates:
             verdict.frontends,
             tracked=bool(verdict.frontends),
             probe=self._probe(verdict),
+            announce=self._announced(verdict),
         )
+
+    def _announced(self, verdict: Verdict) -> int:
+        """The moment of the last reason, on the cloud's side, to announce the addresses again; 0 = there was none."""
+        report = self._observed.snapshot.clouds.get(verdict.class_name or "")
+        return report.announce.get(verdict.key, 0) if report is not None else 0
 
     def _probe(self, verdict: Verdict) -> Probe | None:
         """How its nodes are asked, with the port that it has or gets now."""
@@ -362,7 +370,7 @@ class Electorates:
                     preferred=preferred,
                     failback=wish.failback,
                     failback_delay_seconds=wish.delay,
-                    announce=before.announce if before else 0,
+                    announce=max(before.announce if before else 0, wish.announce),
                     tracked=wish.tracked,
                     probe=wish.probe,
                 ),

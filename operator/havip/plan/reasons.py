@@ -53,6 +53,7 @@ class Reason(StrEnum):
     PROGRAMMED = "Programmed"
     PROGRAMMING = "Programming"
     CREDENTIALS_NOT_ALLOWED = "CredentialsNotAllowed"
+    SHOWN_ELSEWHERE = "ShownElsewhere"
     # of pools
     SERVICE_MISSING = "ServiceMissing"
     PORT_MISSING = "PortMissing"

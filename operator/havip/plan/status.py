@@ -16,7 +16,7 @@ from havip.model.keys import Key
 from havip.model.refusal import LeftOut
 from havip.model.states import State
 from havip.plan.claims import grace
-from havip.plan.clouds import holds_back, programmed
+from havip.plan.clouds import holds_back, programmed, seen_by_cloud
 from havip.plan.conditions import Statement, false, found, stamped, true
 from havip.plan.deletion import Release
 from havip.plan.holders import Holders, holders
@@ -68,6 +68,7 @@ def havip_status(plan: VipPlan, observed: Observed) -> HAVipStatus:
         generation=seen_generation,
     )
     history, transitions = _history(view)
+    history = seen_by_cloud(history, plan, observed)
     active = view.holders.active
     before = {one.name: one for one in view.old.nodes}
     nodes = tuple(_node_state(view, member, before) for member in view.members)

@@ -43,13 +43,15 @@ class Failover(StrEnum):
 class Capabilities:
     """What a fabric can do. `elections` names the methods that pass on it, the default first.
 
-    `candidates`: most nodes that one VIP may have. `families`: IP versions that it carries.
+    `candidates`: most nodes that one VIP may have. `families`: IP versions that it carries. `shows_holder`: the plan
+    says where the cloud itself sees each VIP.
     """
 
     failover: Failover
     elections: tuple[str, ...] = ("vrrp",)
     candidates: int = 5
     families: tuple[int, ...] = (4, 6)
+    shows_holder: bool = False
 
 
 class Cloud(Protocol[D_contra, O_co]):

@@ -119,7 +119,7 @@ class TencentProvider:
     """`spec.provider: Tencent` of a HAVipClass. `timing`: None = as in operation."""
 
     name = "Tencent"
-    capabilities = Capabilities(Failover.BY_ANNOUNCEMENT, candidates=mapping.MEMBERS, families=(4,))
+    capabilities = Capabilities(Failover.BY_ANNOUNCEMENT, candidates=mapping.MEMBERS, families=(4,), shows_holder=True)
 
     def __init__(self, timing: Timing | None = None) -> None:
         self._timing = timing

@@ -171,6 +171,10 @@ class Failover(Model):
     """From the last sign of the node before to the address on the new one, in milliseconds; absent when unknown."""
     at: Time
     """When the new node became active, RFC 3339."""
+    cloud_instance: Annotated[str | None, Field(max_length=64)] = None
+    """The instance that the cloud itself showed the VIP on 10 s later, where the cloud says so (Tencent)."""
+    cloud_since: Annotated[str | None, Field(max_length=64)] = None
+    """Since when, as the cloud writes it (Tencent: FlushedTime)."""
 
 
 class HAVipStatus(Model):
