@@ -1,5 +1,6 @@
 # Every target installs what it needs first and says how long that took; a second run reuses all of it.
 #   make demo            the story of one VIP on a real three-node Kubernetes   (KEEP=1 leaves the cluster running)
+#   make demo CLOUD=azure  the same in an emulated cloud: azure, huawei or tencent
 #   make test            everything that is checked: lint, unit, API server, chart, lab, cluster
 #   make soak N=5        all scenarios N times
 #   make bench           measures; writes docs/benchmarks.md and docs/benchmarks.json
@@ -12,7 +13,7 @@ N ?= 5
 
 demo:
 	$(SETUP) everything
-	@$(PYTHON) -m e2e.demo
+	@CLOUD="$(CLOUD)" KEEP="$(KEEP)" $(PYTHON) -m e2e.demo
 
 test:
 	$(SETUP) everything

@@ -6,6 +6,7 @@ Which request is a read, what it means and how a refusal looks is each cloud's o
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -155,6 +156,13 @@ class Service:
         self._open.discard(connection)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that is gone, as a killed operator is, is no fault; everything else is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # as they come
+
+
 def _shut(connection: socket.socket) -> None:
     with suppress(OSError):  # its other end was faster
         connection.shutdown(socket.SHUT_RDWR)
@@ -200,6 +208,6 @@ def _server(service: Service, address: str, port: int) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: object) -> None:
             """Silent: what happened is in `exchanges`."""
 
-    server = ThreadingHTTPServer((address, port), Handler)
+    server = _Server((address, port), Handler)
     server.daemon_threads = True
     return server

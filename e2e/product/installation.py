@@ -57,6 +57,8 @@ class Vip:
     addresses: tuple[str, ...] = ()
     frontends: tuple[tuple[str, int, str], ...] = (("greeting", 90, "greeting"),)
     """(name, port, pool)."""
+    class_name: str = ""
+    """Empty: the default class."""
 
     def manifest(self) -> dict[str, Any]:
         return {
@@ -64,6 +66,7 @@ class Vip:
             "kind": "HAVip",
             "metadata": {"name": self.name, "namespace": USER_NAMESPACE},
             "spec": {
+                **({"className": self.class_name} if self.class_name else {}),
                 "addresses": list(self.addresses or (self.address,)),
                 "nodes": {"candidates": self.candidates, "preferred": list(self.preferred)},
                 "failback": self.failback,
@@ -171,11 +174,13 @@ class Installation:
             self.cluster.until(partial(self._is_ready, name), f"HAVip {name} is Ready", seconds)
 
     def wait_agents(self, *, seconds: float = 90) -> None:
-        """Back when the agent of every node has found its interface and said so."""
+        """Back when the agent of every node, of every class, has found its interface and said so."""
 
         def reported() -> bool:
             found = self.cluster.get("havipnodes", "--all-namespaces")["items"]
-            return sum("interface" in one.get("status", {}) for one in found) == len(self.cluster.nodes)
+            classes = {one["spec"]["className"] for one in found}
+            said = sum("interface" in one.get("status", {}) for one in found)
+            return said == len(self.cluster.nodes) * max(1, len(classes))
 
         self.cluster.until(reported, "every node pod has reported", seconds)
 

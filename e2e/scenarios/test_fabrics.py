@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from e2e.clouds.regions import REGIONS, Region, Site
+from e2e.clouds.regions import REGIONS, HuaweiRegion, Region, Site
 from e2e.clouds.service import Service
 from e2e.lab.fabrics import PROBER, AzureFabric, Fabric, Gate, Seat
 from e2e.lab.namespaces import Namespace, attach, inside, make_fabric, make_namespace
@@ -353,3 +353,29 @@ def test_a_node_outside_the_pool_gets_nothing(quick: Bench) -> None:
     with answers_probes(quick, "n3"), answers_probes(quick, "n1"):
         wait_until("n1 is up", lambda: serving(quick) == {"n1"})
         assert quick.ask() == ""
+
+
+# Huawei
+
+
+def test_while_its_source_destination_check_is_on_only_the_holder_reaches_the_vip(learning: Bench) -> None:
+    region = learning.region
+    if not isinstance(region, HuaweiRegion):
+        pytest.skip("this switch is Huawei's")
+    learning.tell(a_vip())
+    learning.hold("n1")
+    learning.wait_answered_by("n1")
+    before = {nic.id: region.cloud.store.port(nic.id)["allowed_address_pairs"] for nic in region.cloud.store.nics()}
+    try:
+        with region.cloud.lock:
+            for nic in before:  # somebody switches it on again
+                region.cloud.store.ports[nic]["allowed_address_pairs"] = []
+        learning.fabric.look()
+        assert learning.ask(source=learning.nodes["n1"]) == "n1", "on the node itself no cloud is in between"
+        assert {learning.ask(source=learning.nodes[name]) for name in ("n2", "n3")} | {learning.ask()} == {""}
+        learning.tell(a_vip())
+        learning.announce("n1")
+        everywhere = [learning.client, *learning.nodes.values()]
+        wait_until("all reach n1", lambda: {learning.ask(source=one) for one in everywhere} == {"n1"})
+    finally:
+        learning.tell()

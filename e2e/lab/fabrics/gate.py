@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from e2e.lab.namespaces import Namespace, run
+from e2e.lab.namespaces import Namespace, inside, run
+from havip.keeper.nftables.library import Nftables
 
 VRRP = "ip protocol vrrp counter name vrrp drop"
 _MAC = "02:fa:b0:00:00:01"
@@ -81,6 +82,7 @@ class Gate:
         self._bridge = bridge
         self._marks = {seat.node: _FIRST_MARK + index for index, seat in enumerate(self.seats)}
         self._vips: set[str] = set()
+        self._nftables: Nftables
 
     def close_for_all(self) -> None:
         """Lay the rules; from now on nothing passes but what nodes own."""
@@ -102,12 +104,15 @@ class Gate:
             lines += [f"route add default via {seat.address} dev {self._bridge} table {mark}"]
             lines += [f"route add {one} via {seat.address} dev {self._bridge}" for one in seat.networks]
         self._ip(lines)
+        # A program takes 10 ms to start; in that time a planned switch would lose what no cloud loses.
+        self._nftables = inside(self.network, Nftables)
         self.network.nft(self._table_of_ports())
         self.network.nft(self._table_of_deliveries())
 
     def take_away(self) -> None:
         """Leave the bridge as it was."""
         self.show(Sight({}, {}))
+        self._nftables.close()
         self.network.nft("delete table bridge gate\ndelete table ip deliver\n")
         lines = [f"address del {self._gateway} dev {self._bridge}"]
         lines += [f"address del {one}/32 dev {self._bridge}" for one in self._addresses]
@@ -156,28 +161,45 @@ class Gate:
         """
 
     def _table_of_deliveries(self) -> str:
-        chains = "".join(
+        key = "ip saddr . tcp sport . ip daddr . tcp dport"
+        flows = "".join(
             f"""
+              set flows_{mark} {{
+                type ipv4_addr . inet_service . ipv4_addr . inet_service
+                flags dynamic,timeout
+                timeout {_FLOW_SECONDS}s
+              }}
               chain to_{mark} {{
                 meta mark set {mark}
-                meta l4proto tcp update @flows {{ ip saddr . tcp sport . ip daddr . tcp dport : {mark} }}
                 accept
               }}
             """
             for mark in self._marks.values()
         )
+        # A port that a client uses anew begins a new flow, whichever node had the one before.
+        begins = "".join(
+            f"""
+              chain begin_{mark} {{
+                {" ".join(f"delete @flows_{other} {{ {key} }};" for other in self._marks.values() if other != mark)}
+                update @flows_{mark} {{ {key} }}
+                goto to_{mark}
+              }}
+              chain spread_{mark} {{
+                tcp flags & (syn | ack) == syn goto begin_{mark}
+                goto to_{mark}
+              }}
+            """
+            for mark in self._marks.values()
+        )
+        known = "\n".join(f"{key} @flows_{mark} goto to_{mark}" for mark in self._marks.values())
         return f"""
             table ip deliver {{
               map holders {{ type ipv4_addr : mark; }}
-              map flows {{
-                type ipv4_addr . inet_service . ipv4_addr . inet_service : mark
-                flags dynamic,timeout
-                timeout {_FLOW_SECONDS}s
-              }}
-              {chains}
               map fronts {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
+              {flows}
+              {begins}
               chain established {{
-                meta mark set ip saddr . tcp sport . ip daddr . tcp dport map @flows accept
+                {known}
               }}
               chain arriving {{
                 type filter hook prerouting priority -150; policy accept;
@@ -202,7 +224,7 @@ class Gate:
         lines += _adding("bridge gate leave", _pairs(leave))
         lines += _adding("bridge gate enter", _pairs(enter))
         lines += _adding("bridge gate vips", ", ".join(vips))
-        self.network.nft("\n".join([*lines, *self._deliveries(sight)]))
+        self._nftables.run("\n".join([*lines, *self._deliveries(sight)]))
         # Last: whoever is answered may send at once.
         self._ip([f"neighbour add proxy {one} dev {self._bridge}" for one in new])
         self._ip([f"neighbour del proxy {one} dev {self._bridge}" for one in gone])
@@ -232,8 +254,8 @@ class Gate:
         if not nodes:
             return "drop"
         if len(nodes) == 1:
-            return f"goto to_{self._marks[nodes[0]]}"
-        ways = ", ".join(f"{index} : goto to_{self._marks[node]}" for index, node in enumerate(nodes))
+            return f"goto spread_{self._marks[nodes[0]]}"
+        ways = ", ".join(f"{index} : goto spread_{self._marks[node]}" for index, node in enumerate(nodes))
         return f"jhash ip saddr . th sport mod {len(nodes)} vmap {{ {ways} }}"
 
     def drop_vrrp(self, dropped: bool) -> None:

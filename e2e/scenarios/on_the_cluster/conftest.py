@@ -8,7 +8,8 @@ import pytest
 
 from e2e.cluster.cluster import Cluster
 from e2e.lab.compiled import cache_folder
-from e2e.product.installation import USER_NAMESPACE, Installation, Vip
+from e2e.product.installation import NAMESPACE, USER_NAMESPACE, Installation, Vip
+from e2e.product.under_a_cloud import ALLOWED, UnderACloud, under_a_cloud
 from e2e.setup.images import product_images
 
 NODES = ("n1", "n2", "n3")
@@ -32,8 +33,38 @@ def cluster() -> Iterator[Cluster]:
 def installed(cluster: Cluster) -> Installation:
     """The operator by Helm, an application on n2 and n3, the class and the pools; no HAVip yet."""
     installation = Installation(cluster)
-    installation.install_with_application()
+    installation.install_with_application(*ALLOWED)
     return installation
+
+
+@pytest.fixture(scope="module")
+def cloud(installed: Installation, request: pytest.FixtureRequest) -> Iterator[UnderACloud]:
+    """The module's `PROVIDER` around the nodes, with its class and no HAVip; afterwards they are on a bridge again."""
+    with under_a_cloud(installed.cluster, request.module.PROVIDER) as around:
+        prepare = getattr(request.module, "prepare", None)
+        if prepare is not None:
+            prepare(around)
+        installed.apply(around.secret(), around.class_manifest())
+        installed.cluster.until(lambda: _has_orders(installed, around.class_name), "its nodes have orders", 60)
+        installed.wait_agents()
+        yield around
+        installed.cluster.kubectl("delete", "havipclass", around.class_name, "--timeout=90s")
+        installed.cluster.until(lambda: len(installed.node_pods()) == len(NODES), "its node pods are gone", 90)
+
+
+def _has_orders(installed: Installation, class_name: str) -> bool:
+    found = installed.cluster.get("havipnodes", f"--namespace={NAMESPACE}")["items"]
+    return [one["spec"]["className"] for one in found].count(class_name) == len(NODES)
+
+
+@pytest.fixture
+def carried(installation: Installation, cloud: UnderACloud) -> Vip:
+    """A HAVip of the cloud's class on its first choice n1, settled."""
+    frontends = (("greeting", 90, "greeting"), ("http", 80, "web"))
+    made = Vip("carried", "10.88.0.201", preferred=NODES, class_name=cloud.class_name, frontends=frontends)
+    installation.apply(made.manifest())
+    installation.wait_settled(made.name)
+    return made
 
 
 @pytest.fixture
