@@ -76,7 +76,7 @@ class _Life:
 
     def __init__(self, operator: Operator) -> None:
         self.cpu = _cpu(operator.pid)
-        self.rss = _peak(operator.pid)
+        self.rss = peak_mib(operator.pid)
         self.writes = operator.writes()
 
 
@@ -113,7 +113,7 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _peak(pid: int) -> float:
+def peak_mib(pid: int) -> float:
     """MiB (proc_pid_status(5), VmHWM)."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))

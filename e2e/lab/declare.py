@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from havip.model.election import Instance, Peer, Timing
+from havip.model.election import Instance, Peer, Probe, Timing
 from havip.model.keys import Key
 from havip.model.node import Assignment, Frontend, InterfaceChoice, InterfaceSource, NodeSpec
 from havip.model.priority import bases_for
@@ -42,6 +42,8 @@ class Vip:
     announce: int = 0
     ineligible: frozenset[str] = field(default_factory=frozenset)
     published: tuple[str, ...] | None = None
+    probe: Probe | None = None
+    """How a load balancer asks the nodes; None = there is none."""
 
     @property
     def address(self) -> str:
@@ -108,6 +110,7 @@ def _assignment(vip: Vip, member: Member, ranked: Sequence[Member], priority: in
         failback_delay_seconds=vip.failback_delay_seconds,
         announce=vip.announce,
         tracked=vip.port is not None,
+        probe=vip.probe,
     )
     if vip.port is None:
         return Assignment(instance)

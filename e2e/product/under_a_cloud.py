@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from e2e.clouds.regions import REGIONS, AzureRegion, HuaweiRegion, Region, Site, TencentRegion
+from e2e.clouds.regions import REGIONS, Region, Site
 from e2e.clouds.service import Cloud, Service
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.network import FABRIC, NODES_NETWORK, wire
-from e2e.lab.fabrics import PROBER, AzureFabric, Fabric, Gate, HuaweiFabric, Seat, TencentFabric
+from e2e.lab.fabrics import PROBER, Fabric, Gate, Seat
+from e2e.lab.in_a_cloud import fabric_of
 from e2e.lab.namespaces import Namespace, inside
 from e2e.product.installation import EDGE, NAMESPACE, USER_NAMESPACE
 
@@ -86,13 +87,3 @@ def under_a_cloud(cluster: Cluster, provider: str) -> Iterator[UnderACloud]:
 
 def _listen(network: Namespace) -> Callable[[Cloud], Service]:
     return lambda cloud: inside(network, partial(Service, cloud, address=GATEWAY, port=API_PORT))
-
-
-def fabric_of(region: Region, gate: Gate) -> Fabric:
-    match region:
-        case AzureRegion():
-            return AzureFabric(gate, region.cloud)
-        case HuaweiRegion():
-            return HuaweiFabric(gate, region.cloud)
-        case TencentRegion():
-            return TencentFabric(gate, region.cloud, interface=region.interface)

@@ -13,25 +13,21 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
-from typing import Any
 
 import pytest
 
 from e2e.clouds.regions import REGIONS, HuaweiRegion, Region, Site
 from e2e.clouds.service import Service
 from e2e.lab.fabrics import PROBER, AzureFabric, Fabric, Gate, Seat
+from e2e.lab.in_a_cloud import carry, fabric_of
 from e2e.lab.namespaces import Namespace, attach, inside, make_fabric, make_namespace
 from e2e.lab.record import RunRecord
-from e2e.product.under_a_cloud import fabric_of
 from e2e.scenarios.probes import wait_until
-from havip.api.v1alpha1.clouds import AzureSettings, HuaweiSettings, TencentSettings
 from havip.keeper.announce import Announcer
-from havip.model.cloud import CloudNode, Owner, Wanted, WantedVip
+from havip.model.cloud import WantedVip
 from havip.model.keys import Key
-from havip.provider import Credentials, find
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
-SETTINGS: Mapping[str, Any] = {"Azure": AzureSettings, "Huawei": HuaweiSettings, "Tencent": TencentSettings}
 NAMES = ("n1", "n2", "n3")
 VIP, OTHER = "10.77.0.200", "10.77.0.201"
 PORT, PROBE_PORT = 7000, 59999
@@ -55,18 +51,7 @@ class Bench:
 
     def tell(self, *vips: WantedVip) -> None:
         """The real provider brings the cloud to this."""
-        nodes = tuple(CloudNode(seat.node, (ip_address(seat.address),)) for seat in self.fabric.gate.seats)
-        settings = SETTINGS[self.region.provider].model_validate(self.region.settings)
-        wanted = Wanted(Owner("0b4c", "edge"), settings, vips, nodes)
-        provider = find(self.region.provider)
-        cloud = provider.connect(wanted, Credentials(self.region.secret))
-        desired = provider.adjust(wanted)
-        for _ in range(4):
-            changes = provider.plan(desired, cloud.observe(desired)).changes
-            for change in changes:
-                cloud.apply(change)
-        cloud.close()
-        assert not changes
+        carry(self.region, *vips)
         self.fabric.look()
 
     def hold(self, node: str, address: str = VIP) -> None:

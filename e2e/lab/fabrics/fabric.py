@@ -13,6 +13,7 @@ from typing import Self
 
 from e2e.clouds.azure import AzureCloud, Rule
 from e2e.clouds.huawei import HuaweiCloud
+from e2e.clouds.huawei.store import Address
 from e2e.clouds.tencent import TencentCloud
 from e2e.lab.fabrics.announcements import Announcements
 from e2e.lab.fabrics.balancer import Balancer, Target
@@ -169,12 +170,17 @@ class HuaweiFabric(LearningFabric):
         with self._cloud.lock:
             nics, store = self._nics(), self._cloud.store
             node_of = {nic: node for node, nic in nics.items()}
+
+            def entered(address: Address) -> frozenset[str]:
+                return frozenset(node for node, nic in nics.items() if store.may_enter(nic, address))
+
             return Sight(
                 {
                     str(vip.address): Passage(
                         leave=frozenset(node for node, nic in nics.items() if store.may_leave(nic, vip.address)),
-                        enter=frozenset(node for node, nic in nics.items() if store.may_enter(nic, vip.address)),
+                        enter=entered(vip.address),
                         holder=node_of.get(store.holder(vip.address) or ""),
+                        learns=entered(vip.address),
                     )
                     for vip in store.vips()
                     if vip.address.version == 4
@@ -201,5 +207,10 @@ class TencentFabric(LearningFabric):
         for vip in self._cloud.addresses():
             may = frozenset(node_of[one] for one in self._cloud.may_announce(vip) if one in node_of)
             holder = self._cloud.holder(vip)
-            passages[vip] = Passage(leave=may, enter=may, holder=node_of.get(holder.interface) if holder else None)
+            passages[vip] = Passage(
+                leave=may,
+                enter=may,
+                holder=node_of.get(holder.interface) if holder else None,
+                learns=frozenset() if self._cloud.estate.lose_announcements else may,
+            )
         return Sight(passages, {})

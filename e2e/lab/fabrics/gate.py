@@ -16,7 +16,7 @@ from e2e.lab.namespaces import Namespace, inside, run
 from havip.keeper.nftables.library import Nftables
 
 VRRP = "ip protocol vrrp counter name vrrp drop"
-_MAC = "02:fa:b0:00:00:01"
+_MAC = "02:fa:b0:00:00:fe"
 _FIRST_MARK = 101
 _FLOW_SECONDS = 240
 """How long a balancer remembers an idle flow: Azure's default."""
@@ -37,12 +37,14 @@ class Passage:
     """What the cloud lets pass of one VIP.
 
     `leave`, `enter`: nodes that may send from it and be sent what is for it. `holder`: the node that all of it goes
-    to; None = nobody, or by `Spread`.
+    to; None = nobody, or as `Sight.fronts` says. `learns`: nodes that become the holder by announcing it: the kernel
+    sees to that, since a program that hears of it is too late for the next packet.
     """
 
     leave: frozenset[str] = frozenset()
     enter: frozenset[str] = frozenset()
     holder: str | None = None
+    learns: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,22 @@ class Gate:
 
     def _table_of_ports(self) -> str:
         own = [(seat.port, one) for seat in self.seats for one in (seat.address, *seat.networks)]
+        marks = self._marks.values()
+        holds = "\n".join(f"set holds_{one} {{ type ipv4_addr; size 1024; flags dynamic; }}" for one in marks)
+        heard = "\n".join(
+            f"""
+              chain heard_{mark} {{
+                {" ".join(f"delete @holds_{other} {{ arp saddr ip }};" for other in marks if other != mark)}
+                add @holds_{mark} {{ arp saddr ip }}
+              }}
+            """
+            for mark in marks
+        )
+        learn = "\n".join(
+            f'iifname "{seat.port}" iifname . arp saddr ip @learns jump heard_{self._marks[seat.node]}'
+            for seat in self.seats
+        )
+        deliver = "\n".join(f"ip daddr @holds_{one} meta mark set {one}" for one in marks)
         ports = ", ".join(f'"{seat.port}"' for seat in self.seats)
         addresses = ", ".join(f'"{seat.port}" : {seat.address}' for seat in self.seats)
         return f"""
@@ -136,11 +154,22 @@ class Gate:
               set leave {{ type ifname . ipv4_addr; }}
               set enter {{ type ifname . ipv4_addr; }}
               set vips {{ type ipv4_addr; }}
+              set learns {{ type ifname . ipv4_addr; }}
+              {holds}
+              {heard}
+              chain learn {{
+                {learn}
+              }}
+              chain deliver {{
+                {deliver}
+              }}
               map address_of {{ type ifname : ipv4_addr; elements = {{ {addresses} }}; }}
               chain switch {{ }}
               chain ingress {{
                 type filter hook prerouting priority -300; policy accept;
+                ip daddr @vips jump deliver
                 iifname != @nodes accept
+                arp saddr ip @vips arp daddr ip @vips jump learn
                 arp operation reply iifname . arp saddr ip != @own counter name spoofed drop
                 iifname . arp saddr ip != @own arp daddr ip @vips counter name spoofed drop
                 ether type arp arp saddr ip set iifname map @address_of
@@ -194,7 +223,6 @@ class Gate:
         known = "\n".join(f"{key} @flows_{mark} goto to_{mark}" for mark in self._marks.values())
         return f"""
             table ip deliver {{
-              map holders {{ type ipv4_addr : mark; }}
               map fronts {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
               {flows}
               {begins}
@@ -205,7 +233,6 @@ class Gate:
                 type filter hook prerouting priority -150; policy accept;
                 tcp flags & (syn | ack) != syn jump established
                 ip daddr . meta l4proto . th dport vmap @fronts
-                meta mark set ip daddr map @holders
               }}
             }}
         """
@@ -224,6 +251,11 @@ class Gate:
         lines += _adding("bridge gate leave", _pairs(leave))
         lines += _adding("bridge gate enter", _pairs(enter))
         lines += _adding("bridge gate vips", ", ".join(vips))
+        learns = [(ports[node], vip) for vip, one in sight.passages.items() for node in one.learns]
+        lines += ["flush set bridge gate learns", *_adding("bridge gate learns", _pairs(learns))]
+        for node, mark in self._marks.items():
+            held = [vip for vip, one in sight.passages.items() if one.holder == node]
+            lines += [f"flush set bridge gate holds_{mark}", *_adding(f"bridge gate holds_{mark}", ", ".join(held))]
         self._nftables.run("\n".join([*lines, *self._deliveries(sight)]))
         # Last: whoever is answered may send at once.
         self._ip([f"neighbour add proxy {one} dev {self._bridge}" for one in new])
@@ -232,9 +264,6 @@ class Gate:
         self._vips = vips
 
     def _deliveries(self, sight: Sight) -> Iterable[str]:
-        holders = [f"{vip} : {self._marks[one.holder]}" for vip, one in sight.passages.items() if one.holder]
-        yield "flush map ip deliver holders"
-        yield from _adding("ip deliver holders", ", ".join(holders))
         yield "flush map ip deliver fronts"
         chains: dict[tuple[str, ...], str] = {nodes: self._chain(nodes) for nodes in sight.fronts.values()}
         for nodes, chain in chains.items():
