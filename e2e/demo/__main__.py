@@ -49,13 +49,13 @@ def main() -> int:
                 with under_a_cloud(cluster, provider) as cloud:
                     CloudDemo(story, Installation(cluster), cloud).tell()
                     story.end()
-                    _stay(story, cluster)
+                    _stay(story, Installation(cluster), cloud)
                 return 0
             Demo(story, Installation(cluster)).tell()
             story.end()
             if os.environ.get("KEEP"):
                 cluster.keep()
-                _how_to_go_on(story)
+                _how_to_go_on(story, Installation(cluster))
                 story.say(f"end it:              {_here()} down")
             else:
                 story.say("cleaning up (KEEP=1 make demo leaves the cluster running)")
@@ -72,6 +72,7 @@ class Demo:
     """The story on plain layer 2."""
 
     promised_ms = PROMISED_MS
+    by_probe = False
 
     def __init__(self, story: Story, installation: Installation) -> None:
         self.story = story
@@ -172,6 +173,10 @@ class Demo:
             history = client.history()
             outage = history.outage_ms(between=Stretch(start - 200_000_000, now()))
         story.figure("power-off of the active node: longest time without an answer", f"{outage:.0f} ms")
+        if self.by_probe:
+            story.say(
+                "the load balancer asks every 5 s: the new node gets flows when it is asked, VRRP took 0.3 s of that"
+            )
         if outage > self.promised_ms:
             story.say(f"that is more than the {self.promised_ms:.0f} ms promised; this machine may have been busy")
         story.say(f"{heir} is active; no component outside the nodes took part in that")
@@ -274,12 +279,9 @@ class CloudDemo(Demo):
             self.story.say(f"the load balancer's probe finds {active} alone")
 
     def _what_was_called(self) -> None:
-        service = self.cloud.region.service
-        writes = [one for one in service.exchanges if not service.cloud.reads(one.request)]
+        writes = _writes(self.cloud)
         self.story.chapter("What was called to change something, from the first apply to now")
-        for one in writes:
-            action = one.request.headers.get("x-tc-action", "")
-            self.story.shown(f"{one.request.method} {one.request.path} {action} -> {one.status}")
+        self.story.shown("\n".join(writes))
         self.story.figure("calls that write, for all of the above", str(len(writes)))
 
 
@@ -291,17 +293,34 @@ def _ms_since(begun: int) -> float:
     return (now() - begun) / 1e6
 
 
-def _stay(story: Story, cluster: Cluster) -> None:
-    """The emulated cloud lives in this process, so the cluster cannot outlive it."""
+def _stay(story: Story, installation: Installation, cloud: UnderACloud) -> None:
+    """The emulated cloud lives in this process, so the cluster cannot outlive it. What is called meanwhile is told."""
     if not os.environ.get("KEEP"):
         story.say("cleaning up (KEEP=1 leaves all of it running until Ctrl-C)")
         return
-    cluster.record.ownership = Ownership.PERSON  # or `python -m e2e.cluster` would not touch it
-    cluster.record.save()
-    _how_to_go_on(story)
+    record = installation.cluster.record
+    record.ownership = Ownership.PERSON  # or `python -m e2e.cluster` would not touch it
+    record.save()
+    _how_to_go_on(story, installation)
     story.say("end it:              Ctrl-C here")
+    story.say("every call that changes something in the cloud from now on:")
+    told = len(_writes(cloud))
     while True:
-        time.sleep(3600)
+        for line in _writes(cloud)[told:]:
+            story.say(line)
+            told += 1
+        time.sleep(0.5)
+
+
+def _writes(cloud: UnderACloud) -> list[str]:
+    """The calls that change something, in order, a line each."""
+    service = cloud.region.service
+    found = [one for one in tuple(service.exchanges) if not service.cloud.reads(one.request)]
+    return [
+        " ".join(filter(None, [one.request.method, one.request.path, one.request.headers.get("x-tc-action")]))
+        + f" -> {one.status}"
+        for one in found
+    ]
 
 
 def _here() -> str:
@@ -310,13 +329,13 @@ def _here() -> str:
     return f"{told}.venv/bin/python -m e2e.cluster"
 
 
-def _how_to_go_on(story: Story) -> None:
-    here = _here()
+def _how_to_go_on(story: Story, installation: Installation) -> None:
+    here, active = _here(), installation.active_node("web")
     story.chapter("The cluster stays")
     story.say(f"ask the API server:  {here} kubectl get havips -A")
     story.say(f"the short overview:  {here} kubectl exec -n {NAMESPACE} deploy/havip-operator -- havip status")
     story.say(f"ask as the client:   {here} client python3 -c '{ASK}'")
-    story.say(f"lose a node:         {here} power-off n1     (power-on brings it back)")
+    story.say(f"lose a node:         {here} power-off {active}     (power-on brings it back)")
 
 
 if __name__ == "__main__":

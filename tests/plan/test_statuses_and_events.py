@@ -264,6 +264,17 @@ def test_a_class_counts_its_nodes_and_vips():
     assert (of.conditions[0].status, of.conditions[0].reason) == ("True", "NodesReporting")
 
 
+def test_a_class_says_which_of_its_nodes_are_not_ready():
+    cluster = settled()
+    for name in ("n2", "n3"):
+        cluster.power_off(name)
+        cluster.set_ready(name, False)
+    cluster.settle()
+    assert (
+        cluster.snapshot.classes["edge"].object.status.conditions[0].message == "1 of 3 nodes report; NotReady: n2, n3"
+    )
+
+
 def test_a_class_names_the_nodes_that_do_not_report():
     cluster = Cluster(a_snapshot(node_objects=[]))
     cluster.unreachable.add("n2")

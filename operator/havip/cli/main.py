@@ -156,9 +156,10 @@ def _render(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from havip.cli.planning import planned
 
-    for line in planned(options.file, namespace=_own_namespace(options), kubeconfig=options.kubeconfig):
+    answer = planned(options.file, namespace=_own_namespace(options), kubeconfig=options.kubeconfig)
+    for line in answer.lines:
         _say(line)
-    return DONE
+    return DONE if answer.complete else FAILED
 
 
 def _own_namespace(options: argparse.Namespace) -> str:
@@ -223,7 +224,9 @@ def _parser() -> argparse.ArgumentParser:
 
     plan = _command(commands, "plan", _plan, "what would be called in the clouds for these HAVips, without calling it")
     _cluster(plan)
-    plan.add_argument("-f", "--file", type=Path, required=True, help="HAVips, HAVipClasses, BackendPools as YAML")
+    plan.add_argument(
+        "-f", "--file", type=Path, required=True, help="HAVips, HAVipClasses, BackendPools as YAML; - is standard input"
+    )
     plan.add_argument("-n", "--namespace", help="the operator's namespace (default: HAVIP_NAMESPACE)")
 
     _command(commands, "version", _version, "print the version")

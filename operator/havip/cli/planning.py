@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,16 @@ _NEWEST = str(2**62)
 """A resourceVersion that no API server has reached: the file's object counts."""
 
 
-def planned(file: Path, *, namespace: str, kubeconfig: str | None) -> list[str]:
-    """Lines for the terminal. Raises `Failed`."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Lines for the terminal, and whether all of the file would be carried."""
+
+    lines: tuple[str, ...]
+    complete: bool
+
+
+def planned(file: Path, *, namespace: str, kubeconfig: str | None) -> Answer:
+    """`file`: "-" = standard input. Raises `Failed`."""
     path = Path(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
     settings = Settings(namespace=namespace, identity="plan", kubeconfig=path if path.is_file() else None)
     try:
@@ -51,9 +60,12 @@ def planned(file: Path, *, namespace: str, kubeconfig: str | None) -> list[str]:
 
 def _read(file: Path) -> list[dict[str, Any]]:
     try:
-        found = [one for one in yaml.safe_load_all(file.read_text(encoding="utf-8")) if one]
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        found = [one for one in yaml.safe_load_all(text) if one]
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise Failed(f"{file}: {error}", code=MISUSED) from None
+    if not found:
+        raise Failed(f"{file}: there is nothing in it", code=MISUSED)
     for number, one in enumerate(found, 1):
         if not isinstance(one, dict) or one.get("apiVersion") != API_VERSION or one.get("kind") not in _TAKEN:
             raise Failed(f"{file}: document {number} must be one of {', '.join(_TAKEN)} of {API_VERSION}", code=MISUSED)
@@ -62,18 +74,21 @@ def _read(file: Path) -> list[dict[str, Any]]:
     return found
 
 
-async def _planned(bodies: list[dict[str, Any]], settings: Settings) -> list[str]:
+async def _planned(bodies: list[dict[str, Any]], settings: Settings) -> Answer:
     kube = Kube(await configuration(settings))
     try:
         cache = Cache()
         await Repair(kube, cache, namespace=settings.namespace, on_seen=lambda _: None).load()
         asked = [_put(cache, body) for body in bodies]
         wanted = desired(_with_secrets(cache.snapshot(datetime.now(UTC))))
-        lines = [line for about in asked for line in _waiting(about, wanted)]
+        waiting = [line for about in asked for line in _waiting(about, wanted)]
+        answers = [Answer(tuple(waiting), complete=not waiting)]
         for name, wish in wanted.clouds.items():
             secret = await secret_of(kube, settings.namespace, wish.secret) if wish.secret else None
-            lines += await asyncio.to_thread(_of_class, name, wish, secret)
-        return lines or ["no cloud to call: every class of the cluster has provider None"]
+            answers.append(await asyncio.to_thread(_of_class, name, wish, secret))
+        lines = tuple(line for one in answers for line in one.lines)
+        nothing = ("no cloud to call: every class of the cluster has provider None",)
+        return Answer(lines or nothing, all(one.complete for one in answers))
     finally:
         await kube.close()
 
@@ -117,14 +132,15 @@ def _with_secrets(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, credential_secrets=tuple(sorted(filter(None, named))))
 
 
-def _of_class(name: str, wish: CloudWish, secret: Mapping[str, str] | None) -> list[str]:
+def _of_class(name: str, wish: CloudWish, secret: Mapping[str, str] | None) -> Answer:
     heading = f"HAVipClass {name} ({wish.provider}):"
     try:
         plan = _plan(wish, secret)
     except (CloudFailed, Refused, NoSuchProvider, ProviderBroken) as failed:
-        return [heading, f"  cannot be planned: {failed}"]
+        return Answer((heading, f"  cannot be planned: {failed}"), complete=False)
     lines = [f"  {number}. {change}" for number, change in enumerate(plan.changes, 1)] or ["  nothing to do"]
-    return [heading, *lines, *(f"  {'not possible' if one.blocks else 'note'}: {one}" for one in plan.findings)]
+    found = [f"  {'not possible' if one.blocks else 'note'}: {one}" for one in plan.findings]
+    return Answer((heading, *lines, *found), complete=not any(one.blocks for one in plan.findings))
 
 
 def _plan(wish: CloudWish, secret: Mapping[str, str] | None) -> Plan:

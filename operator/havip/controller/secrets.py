@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from havip.controller.kube import Kube
+from havip.controller.kube import ApiFailed, Kube
 from havip.controller.resources import SECRETS
 from havip.model.keys import Key
 from havip.model.refusal import Refused
@@ -12,7 +12,12 @@ from havip.model.refusal import Refused
 
 async def secret_of(kube: Kube, namespace: str, name: str) -> dict[str, str]:
     """The values of a Secret of the operator's own namespace. Raises `ApiFailed`, `Refused` for one that is no text."""
-    body = await kube.get(SECRETS, Key(namespace, name))
+    try:
+        body = await kube.get(SECRETS, Key(namespace, name))
+    except ApiFailed as failed:
+        raise ApiFailed(
+            failed.status, f"Secret {namespace}/{name}: {failed.message}", retry_after=failed.retry_after
+        ) from None
     try:
         return {key: base64.b64decode(value).decode().strip() for key, value in (body.get("data") or {}).items()}
     except ValueError:

@@ -67,8 +67,19 @@ def _ready(seen: SeenClass, observed: Observed) -> Statement:
             f"{len(silent)} of {len(wanted)} nodes have not reported an interface: {', '.join(silent[:NAMED])}{more}"
             + _said_by(seen, silent, observed),
         )
-    said = [f"all {len(wanted)} nodes report", *(report.warnings if report else ())]
+    said = [_reporting(wanted, seen, observed), *(report.warnings if report else ())]
     return true(Type.READY, Reason.NODES_REPORTING, "; ".join(said))
+
+
+def _reporting(wanted: Sequence[str], seen: SeenClass, observed: Observed) -> str:
+    """What its nodes said last is known; of those that are NotReady it may be old."""
+    away = [
+        member.node for member in observed.of_class[seen.metadata.name] if member.node in wanted and not member.ready
+    ]
+    if not away:
+        return f"all {len(wanted)} nodes report"
+    more = f" and {len(away) - NAMED} more" if len(away) > NAMED else ""
+    return f"{len(wanted) - len(away)} of {len(wanted)} nodes report; NotReady: {', '.join(sorted(away)[:NAMED])}{more}"
 
 
 def _said_by(seen: SeenClass, silent: Sequence[str], observed: Observed) -> str:

@@ -142,10 +142,11 @@ def holds_back(seen: SeenHAVip, observed: Observed) -> str:
         return ""
     waiting = f"waiting until {of.object.spec.provider.value} has nothing of it any more"
     if secret_missing(of.object, observed):
-        return f"{waiting}, but {not_allowed(of)}"
+        return f"{waiting}, but {not_allowed(of)}, or annotate the HAVip with {RELEASE_ANYWAY}=true"
     report = observed.snapshot.clouds.get(of.metadata.name)
     if report is not None and report.trouble is not None:
-        return f"{waiting}, but: {report.trouble.message}"
+        anyway = f"annotate it with {RELEASE_ANYWAY}=true to leave the cloud as it is"
+        return f"{waiting}, but: {report.trouble.message}; {anyway}"
     return waiting
 
 

@@ -36,9 +36,11 @@ def of_havip(key: Key, uid: str, old: HAVipStatus, new: HAVipStatus) -> Iterable
 
 
 def _switch(key: Key, uid: str, old: HAVipStatus, new: HAVipStatus) -> Iterable[Emit]:
-    if not new.history or new.history == old.history:
+    if not new.history:
         return
     last = new.history[0]
+    if old.history and (old.history[0].to, old.history[0].at) == (last.to, last.at):
+        return  # what a cloud says of it later is no other switch
     if last.from_ is None:
         yield _emit(Kind.HAVIP, key, uid, Reason.ACTIVATED, f"{last.to} is active")
     elif last.reason == Reason.PLANNED_SWITCH.value:

@@ -105,6 +105,7 @@ def releasing_status(seen: SeenHAVip, release: Release, observed: Observed, *, u
             "conditions": (*conditions, *(one for one in old.conditions if one.type not in kept)),
             "observed_generation": seen.metadata.generation,
             "active_node": old.active_node if release.waiting else None,
+            "nodes": old.nodes if release.waiting else (),
         }
     )
 

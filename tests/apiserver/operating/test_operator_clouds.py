@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 from e2e.clouds.regions import REGIONS, Region, Site
 from e2e.clouds.service import Trouble
 from tests.apiserver.operating.agents import Agents, own_addresses
-from tests.apiserver.operating.objects import NODES, SHOP, WEB, havip, klass, pool
+from tests.apiserver.operating.objects import NODES, SHOP, WEB, havip, klass, node, pool
 from tests.apiserver.operating.stand import NAMESPACE, Body, Operator, Stand, condition, value
 
 from havip.cli.planning import planned
@@ -22,6 +23,11 @@ pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(120)]
 SECRET = "of-the-cloud"  # noqa: S105 - a name
 CLOUDY = Key("", "cloudy")
 VIP = "10.88.1.1"
+NEEDED = {
+    "Azure": "Microsoft.Network/loadBalancers/write",
+    "Huawei": "vpc:ports:create",
+    "Tencent": "vpc:CreateHaVip",
+}
 SITE = Site({name: f"10.88.0.{name.removeprefix('n')}" for name in ("n1", "n2", "n3")}, "10.88.0.0/16")
 
 
@@ -66,6 +72,12 @@ def begin(stand: Stand, region: Region, *vips: Body, resync: float = 600.0) -> O
 
 def a_vip(name: str = "web", address: str = VIP, **spec: object) -> Body:
     return havip(name, address, pool="web", className="cloudy", **spec)
+
+
+def a_node(name: str, *, member: bool) -> Body:
+    body = node(name)
+    body["metadata"]["labels"] = {"havip.dev/edge": str(member).lower()}
+    return body
 
 
 def test_an_applied_vip_is_carried_and_a_deleted_one_is_given_back(
@@ -126,6 +138,38 @@ def test_wrong_credentials_are_named_and_right_ones_taken_without_a_restart(
     assert not [text for text in (*region.secret.values(), *rotated.values()) if "secret" in text and text in told]
 
 
+def test_a_missing_permission_is_named_by_the_class_and_granted_it_goes_on(
+    stand: Stand, agents: Agents, region: Region
+) -> None:
+    needed = NEEDED[region.provider]
+    region.cloud.denied.add(needed)
+    begin(stand, region, a_vip())
+    body = stand.until(CLASSES, CLOUDY, lambda body: condition(body, "Ready") == "False/Forbidden")
+    said = next(one for one in value(body, "status.conditions") if one["type"] == "Ready")
+    assert needed in said["message"]
+    assert region.carried() == {}
+    region.cloud.denied.clear()
+    stand.apply(a_vip("two", "10.88.1.2"))  # any news; else the next try comes by itself
+    stand.until_ready(WEB)
+    assert set(region.carried()) == {VIP, "10.88.1.2"}
+
+
+def test_a_class_whose_nodes_change_twenty_times_ends_where_it_began(
+    stand: Stand, agents: Agents, region: Region
+) -> None:
+    begin(stand, region, a_vip())
+    stand.until_ready(WEB)
+    for turn in range(20):
+        stand.apply(a_node(NODES[turn % len(NODES)], member=turn % 2 == 1))
+    for name in NODES:
+        stand.apply(a_node(name, member=True))
+    stand.until_ready(WEB)
+    deadline = time.monotonic() + 60
+    while region.carried() != {VIP: set(NODES)}:
+        assert time.monotonic() < deadline, region.carried()
+        time.sleep(0.1)
+
+
 def test_a_restarted_operator_writes_nothing(stand: Stand, agents: Agents, region: Region) -> None:
     operator = begin(stand, region, a_vip())
     stand.until_ready(WEB)
@@ -161,7 +205,9 @@ def test_a_plan_says_what_would_be_called_and_calls_nothing(
 
     def planned_for(*bodies: Body) -> str:
         file.write_text(yaml.safe_dump_all(bodies))
-        return "\n".join(planned(file, namespace=NAMESPACE, kubeconfig=str(stand.control.kubeconfig())))
+        answer = planned(file, namespace=NAMESPACE, kubeconfig=str(stand.control.kubeconfig()))
+        assert answer.complete is not any("not planned" in line for line in answer.lines)
+        return "\n".join(answer.lines)
 
     assert planned_for(a_vip()) == f"HAVipClass cloudy ({region.provider}):\n  nothing to do"
     new = planned_for(a_vip("two", "10.88.1.2"))
