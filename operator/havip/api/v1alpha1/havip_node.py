@@ -108,7 +108,8 @@ class NodeInstance(Model):
     failback_delay_seconds: Annotated[int, Field(ge=0, le=86_400), Int32] = 0
     """How long, in seconds, it waits with failback Delayed."""
     announce: Annotated[int, Field(ge=0, le=2**31 - 1), Int32] = 0
-    """A counter; when it grows, the active node announces the VIP's addresses again."""
+    """When it grows, the active node announces the VIP's addresses again: the moment of the newest reason to do so,
+    in seconds since 1970; 0 means that there was none."""
     tracked: bool = False
     """True: the local haproxy must answer for this node to keep its priority."""
     probe: NodeProbe | None = None
