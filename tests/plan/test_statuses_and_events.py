@@ -264,6 +264,14 @@ def test_a_class_counts_its_nodes_and_vips():
     assert (of.conditions[0].status, of.conditions[0].reason) == ("True", "NodesReporting")
 
 
+def test_a_preferred_node_that_is_not_there_is_named_and_harms_nothing():
+    cluster = Cluster(a_snapshot(havips=[a_havip(nodes={"preferred": ["n9", "n2"]})]))
+    cluster.settle()
+    ready = status(cluster).conditions[0]
+    assert ready.status == "True"
+    assert ready.message.endswith("; spec.nodes.preferred: n9 is no node of the class")
+
+
 def test_a_class_says_which_of_its_nodes_are_not_ready():
     cluster = settled()
     for name in ("n2", "n3"):

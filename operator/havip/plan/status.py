@@ -33,7 +33,8 @@ _WAITED_FOR = (Standing.CONFIRMED, Standing.BEHIND)
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One VIP's plan beside what its nodes say. `members`: the electorate, candidates first."""
+    """One VIP's plan beside what its nodes say. `members`: the electorate, candidates first; `strangers`: preferred
+    nodes that are not of the class."""
 
     key: Key
     plan: VipPlan
@@ -41,6 +42,7 @@ class _View:
     generation: int
     members: tuple[Member, ...]
     holders: Holders
+    strangers: tuple[str, ...] = ()
 
     @property
     def addresses(self) -> str:
@@ -123,7 +125,9 @@ def _view(plan: VipPlan, observed: Observed) -> _View:
         else Holders()
     )
     seen = verdict.seen
-    return _View(verdict.key, plan, seen.object.status, seen.metadata.generation, members, found_holders)
+    here = {member.node for member in observed.of_class.get(name, ())}
+    strangers = tuple(node for node in seen.object.spec.nodes.preferred if node not in here)
+    return _View(verdict.key, plan, seen.object.status, seen.metadata.generation, members, found_holders, strangers)
 
 
 def _class_name(view: _View, observed: Observed) -> str | None:
@@ -210,6 +214,8 @@ def _not_applied(active: Member) -> Statement:
 
 def _held(view: _View, active: Member) -> Statement:
     message = f"{active.node} holds {view.addresses}"
+    if view.strangers:
+        message += f"; spec.nodes.preferred: {', '.join(view.strangers)} is no node of the class"
     if view.plan.step.blocked:
         return true(Type.READY, Reason.VRRP_BLOCKED, f"{message}; {_deaf(view)}")
     if view.plan.problems:
