@@ -15,7 +15,13 @@ import time
 from e2e.bench import results
 from e2e.bench.rows import FULL, QUICK, Effort, registered
 
-_MODULES = ("e2e.bench.lab_rows", "e2e.bench.operator_rows", "e2e.bench.cluster_rows", "e2e.bench.cloud_rows")
+_MODULES = (
+    "e2e.bench.lab_rows",
+    "e2e.bench.operator_rows",
+    "e2e.bench.cluster_rows",
+    "e2e.bench.cloud_rows",
+    "e2e.bench.clone_rows",
+)
 """Where rows come from. A module that does not exist brings none."""
 
 

@@ -34,4 +34,8 @@ WHY_MISSED: Mapping[str, str] = {
     "operator_restart_cpu": (
         f"two thirds are reading 500 HAVips and 12 HAVipNodes of 70 KB twice, by us and by kopf; {_BUSY}"
     ),
+    "test_warm": (
+        "scenarios on the cluster and in the lab run one after the other and mostly wait: for kubelets, for elections, "
+        "for a load balancer that probes every 5 s"
+    ),
 }
