@@ -6,6 +6,11 @@ from collections.abc import Mapping
 
 _BUSY = "seen on a machine that had other work for both of its CPUs"
 
+_IN_FLIGHT = (
+    "the old node gives the address up within a millisecond of the new one's first advert, and the network learns the "
+    "new one by its announcement: of packets a millisecond apart, up to three are on their way to the old one just then"
+)
+
 WHY_MISSED: Mapping[str, str] = {
     "poweroff": (
         f"detection is 300 ms plus up to 22 ms of skew; what is beyond is a standby that got the CPU late: {_BUSY}"
@@ -38,4 +43,6 @@ WHY_MISSED: Mapping[str, str] = {
         "scenarios on the cluster and in the lab run one after the other and mostly wait: for kubelets, for elections, "
         "for a load balancer that probes every 5 s"
     ),
+    "huawei_planned": _IN_FLIGHT,
+    "tencent_planned": _IN_FLIGHT,
 }
