@@ -2,6 +2,7 @@
 
 from e2e.lab.fabrics.balancer import PROBER
 from e2e.lab.fabrics.fabric import AzureFabric, Fabric, HuaweiFabric, TencentFabric
-from e2e.lab.fabrics.gate import Gate, Seat
+from e2e.lab.fabrics.gate import Gate
+from e2e.lab.fabrics.rules import Seat
 
 __all__ = ["PROBER", "AzureFabric", "Fabric", "Gate", "HuaweiFabric", "Seat", "TencentFabric"]

@@ -17,7 +17,8 @@ from e2e.clouds.huawei.store import Address
 from e2e.clouds.tencent import TencentCloud
 from e2e.lab.fabrics.announcements import Announcements
 from e2e.lab.fabrics.balancer import Balancer, Target
-from e2e.lab.fabrics.gate import Front, Gate, Passage, Sight
+from e2e.lab.fabrics.gate import Gate
+from e2e.lab.fabrics.rules import Front, Passage, Sight
 
 _LOOK_SECONDS = 0.02
 """Between two looks at what the cloud was told."""
