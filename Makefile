@@ -11,9 +11,12 @@ N ?= 5
 
 .PHONY: demo test unit lint bench soak crds lock binaries images clean
 
+# Said before anything is installed.
+ifneq (,$(and $(filter demo,$(MAKECMDGOALS)),$(filter-out azure huawei tencent,$(CLOUD))))
+  $(error CLOUD must be azure, huawei or tencent, or absent; got "$(CLOUD)")
+endif
+
 demo:
-	@case "$(CLOUD)" in ''|azure|huawei|tencent) ;; \
-	  *) echo 'demo: CLOUD must be azure, huawei or tencent, or absent; got "$(CLOUD)"' >&2; exit 2;; esac
 	$(SETUP) everything
 	@CLOUD="$(CLOUD)" KEEP="$(KEEP)" $(PYTHON) -m e2e.demo
 
