@@ -1,8 +1,8 @@
 """Calls the clouds: one worker per class brings its cloud from what it is to what the class wants.
 
 Here, and nowhere else, provider code runs in threads: an SDK call must never hold the loop that renews the Lease, and
-never more than a few may be under way. A worker looks when the wish changes, after its own writes and every ten
-minutes; between, it is silent.
+never more than a few may be under way. A worker looks when the wish changes, after its own writes, a while after a
+switch where the cloud shows who holds a VIP, and every ten minutes; between, it is silent.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from typing import Any, TypeVar
 
 from havip.controller.kube import ApiFailed
 from havip.controller.queue import Backoff
+from havip.controller.switches import Switches
 from havip.model.cloud import Wanted
 from havip.model.keys import Key
 from havip.model.refusal import Refused
-from havip.plan.cloud_report import CloudReport, SeenAt, Trouble
-from havip.plan.clouds import ActiveOn, CloudWish
+from havip.plan.cloud_report import CloudReport, Trouble
+from havip.plan.clouds import CloudWish
 from havip.provider import (
     Change,
     Cloud,
@@ -33,7 +34,6 @@ from havip.provider import (
     Credentials,
     Failover,
     Forbidden,
-    Holder,
     Invalid,
     NoSuchProvider,
     NotFound,
@@ -52,7 +52,6 @@ HOPELESS_SECONDS = 60.0
 """Until the next try where trying alone does not help: somebody may have mended it (a permission, a quota)."""
 SEEN_AFTER_SECONDS = 10.0
 """After a switch, a cloud that shows holders is asked this much later; and again, while it shows another node."""
-_LOOKS_AFTER_A_SWITCH = 3
 _ROUNDS = 6
 """Looks in a row after own writes; a provider that has still something to do then gets the back-off."""
 _CALLS = 8
@@ -153,15 +152,17 @@ class _Worker:
     _link: _Link | None = None
     _failures: int = 0
     _last: CloudReport | None = None
-    _switched: dict[Key, float] = field(default_factory=dict)
-    """When the active node changed last, by the loop's clock."""
-    _looks: dict[Key, int] = field(default_factory=dict)
-    """How often since then the cloud showed another node."""
+    _switches: Switches = field(init=False)
     _announce: dict[Key, int] = field(default_factory=dict)
+    """When each VIP was last to be announced again, in seconds since 1970."""
+
+    def __post_init__(self) -> None:
+        self._switches = Switches(self.clouds.seen_after_seconds)
 
     def want(self, wish: CloudWish) -> None:
         before, self.wish = self.wish, wish
-        self._note_switches(before.active, wish.active)
+        if self._switches.note(wish.active, time.monotonic()) and self._shows_holder():
+            self._look_after_a_switch()
         if self._task is not None and wish == before:
             return
         self._failures = 0
@@ -186,15 +187,6 @@ class _Worker:
                     continue
         finally:
             self._unlink()
-
-    def _note_switches(self, before: Mapping[Key, ActiveOn], now: Mapping[Key, ActiveOn]) -> None:
-        """A cloud that shows holders is to be asked about those that moved, when it had time to notice."""
-        moved = [key for key, on in now.items() if before.get(key, on) != on]
-        for key in moved:
-            self._switched[key] = asyncio.get_running_loop().time()
-            self._looks[key] = 0
-        if moved and self._shows_holder():
-            self._look_after_a_switch()
 
     def _shows_holder(self) -> bool:
         try:
@@ -292,7 +284,10 @@ class _Worker:
         for one in plan.findings:
             if one.blocks and one.havip is not None:
                 blocked.setdefault(one.havip, Trouble("NotProgrammable", str(one)))
-        shown = self._shown(plan.holders)
+        shown = self._switches.shown(plan.holders, time.monotonic())
+        if unheard := self._switches.to_tell(shown):
+            self._announce_again(unheard)
+            self._look_after_a_switch()
         mine = {vip.havip for vip in wanted.vips}
         return CloudReport(
             wanted,
@@ -303,22 +298,6 @@ class _Worker:
             shown=shown,
             announce={key: moment for key, moment in self._announce.items() if key in mine},
         )
-
-    def _shown(self, holders: Mapping[Key, Holder]) -> dict[Key, SeenAt]:
-        """What the cloud shows of VIPs that did not move just now. One that it shows elsewhere is announced again."""
-        late = asyncio.get_running_loop().time() - self.clouds.seen_after_seconds
-        shown = {
-            key: SeenAt(one.node, one.instance, one.since, on.transitions)
-            for key, one in holders.items()
-            if (on := self.wish.active.get(key)) is not None and self._switched.get(key, late) <= late
-        }
-        elsewhere = [key for key, one in shown.items() if one.node != self.wish.active[key].node]
-        again = [key for key in elsewhere if self._looks.get(key, 0) < _LOOKS_AFTER_A_SWITCH]
-        if again:
-            self._looks |= {key: self._looks.get(key, 0) + 1 for key in again}
-            self._announce_again(again)
-            self._look_after_a_switch()
-        return shown
 
     def _report(self, report: CloudReport) -> None:
         if report != self._last:

@@ -60,11 +60,10 @@ def _ready(seen: SeenClass, observed: Observed) -> Statement:
     telling = {member.node for member in observed.of_class[seen.metadata.name] if member.own}
     silent = [node for node in wanted if node not in telling]
     if silent:
-        more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
         return false(
             Type.READY,
             Reason.NODES_NOT_REPORTING,
-            f"{len(silent)} of {len(wanted)} nodes have not reported an interface: {', '.join(silent[:NAMED])}{more}"
+            f"{len(silent)} of {len(wanted)} nodes have not reported an interface: {_named(silent)}"
             + _said_by(seen, silent, observed),
         )
     said = [_reporting(wanted, seen, observed), *(report.warnings if report else ())]
@@ -78,8 +77,12 @@ def _reporting(wanted: Sequence[str], seen: SeenClass, observed: Observed) -> st
     ]
     if not away:
         return f"all {len(wanted)} nodes report"
-    more = f" and {len(away) - NAMED} more" if len(away) > NAMED else ""
-    return f"{len(wanted) - len(away)} of {len(wanted)} nodes report; NotReady: {', '.join(sorted(away)[:NAMED])}{more}"
+    return f"{len(wanted) - len(away)} of {len(wanted)} nodes report; NotReady: {_named(sorted(away))}"
+
+
+def _named(nodes: Sequence[str]) -> str:
+    more = f" and {len(nodes) - NAMED} more" if len(nodes) > NAMED else ""
+    return ", ".join(nodes[:NAMED]) + more
 
 
 def _said_by(seen: SeenClass, silent: Sequence[str], observed: Observed) -> str:

@@ -78,13 +78,11 @@ def programmed(plan: VipPlan, observed: Observed) -> Statement:
     if report is not None and told and plan.verdict.key in report.blocked:
         trouble = report.blocked[plan.verdict.key]
         return false(Type.PROGRAMMED, trouble.reason, f"{provider}: {trouble.message}")
-    elsewhere = _elsewhere(plan, report)
-    if elsewhere is not None:
-        return false(
-            Type.PROGRAMMED,
-            Reason.SHOWN_ELSEWHERE,
-            f"{provider} still shows the VIP on {elsewhere.node or elsewhere.instance}; it is announced again",
-        )
+    shown = _shown(plan, report)
+    if shown is not None and plan.verdict.seen.object.status.active_node not in (None, shown.node):
+        where = shown.node or shown.instance
+        message = f"{provider} still shows the VIP on {where}; it is announced again"
+        return false(Type.PROGRAMMED, Reason.SHOWN_ELSEWHERE, message)
     if report is not None and told and report.carries(plan.verdict.key):
         return true(Type.PROGRAMMED, Reason.PROGRAMMED, f"{provider} carries the VIP")
     if before is not None and before.status is ConditionStatus.TRUE:
@@ -94,27 +92,22 @@ def programmed(plan: VipPlan, observed: Observed) -> Statement:
     return false(Type.PROGRAMMED, Reason.PROGRAMMING, f"{provider} is being told about the VIP")
 
 
-def _elsewhere(plan: VipPlan, report: CloudReport | None) -> SeenAt | None:
-    """Where the cloud shows a VIP that another node holds since some time."""
-    status = plan.verdict.seen.object.status
+def _shown(plan: VipPlan, report: CloudReport | None) -> SeenAt | None:
+    """Where the cloud shows the VIP since its last transition; None = it has not said yet."""
     shown = report.shown.get(plan.verdict.key) if report is not None else None
-    if shown is None or status.active_node is None or shown.transitions != status.transitions:
-        return None
-    return shown if shown.node != status.active_node else None
+    return shown if shown is not None and shown.transitions == plan.verdict.seen.object.status.transitions else None
 
 
 def seen_by_cloud(history: tuple[Failover, ...], plan: VipPlan, observed: Observed) -> tuple[Failover, ...]:
     """The history, with what the cloud says of the newest failover beside our own measurement."""
-    report = observed.snapshot.clouds.get(plan.verdict.class_name or "")
-    status = plan.verdict.seen.object.status
-    shown = report.shown.get(plan.verdict.key) if report is not None else None
-    if shown is None or not history or history != status.history or shown.transitions != status.transitions:
+    shown = _shown(plan, observed.snapshot.clouds.get(plan.verdict.class_name or ""))
+    if shown is None or not history or history != plan.verdict.seen.object.status.history:
         return history
-    last = history[0]
+    last, *before = history
     if shown.node != last.to:
         return history
     told = last.model_copy(update={"cloud_instance": shown.instance, "cloud_since": shown.since or None})
-    return (told, *history[1:])
+    return (told, *before)
 
 
 def not_allowed(of: SeenClass) -> str:
@@ -140,14 +133,13 @@ def holds_back(seen: SeenHAVip, observed: Observed) -> str:
     of = observed.snapshot.classes.get(seen.object.status.class_name or "")
     if of is None or has_given_back(seen, observed.snapshot):
         return ""
-    waiting = f"waiting until {of.object.spec.provider.value} has nothing of it any more"
-    if secret_missing(of.object, observed):
-        return f"{waiting}, but {not_allowed(of)}, or annotate the HAVip with {RELEASE_ANYWAY}=true"
     report = observed.snapshot.clouds.get(of.metadata.name)
-    if report is not None and report.trouble is not None:
-        anyway = f"annotate it with {RELEASE_ANYWAY}=true to leave the cloud as it is"
-        return f"{waiting}, but: {report.trouble.message}; {anyway}"
-    return waiting
+    trouble = report.trouble.message if report is not None and report.trouble is not None else ""
+    if secret_missing(of.object, observed):
+        trouble = not_allowed(of)
+    anyway = f"; annotate it with {RELEASE_ANYWAY}=true to leave the cloud as it is"
+    but = f", but: {trouble}{anyway}" if trouble else ""
+    return f"waiting until {of.object.spec.provider.value} has nothing of it any more{but}"
 
 
 def gives_back(of: SeenClass, snapshot: Snapshot) -> bool:

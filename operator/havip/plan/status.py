@@ -95,7 +95,8 @@ def releasing_status(seen: SeenHAVip, release: Release, observed: Observed, *, u
         parts.append(f"waiting for {', '.join(release.waiting)} to confirm")
     if release.cut_off:
         parts.append(f"not waiting for {', '.join(release.cut_off)}, whose Node is NotReady")
-    parts.extend(filter(None, [holds_back(seen, observed)]))
+    if held_back := holds_back(seen, observed):
+        parts.append(held_back)
     message = "; ".join(parts)
     statements = [false(Type.READY, reason, message), false(Type.PROGRAMMED, reason, message)]
     if not release.waiting:
