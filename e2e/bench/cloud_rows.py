@@ -7,7 +7,6 @@ announcement is its own affair, and here it is at once.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -15,19 +14,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice, pairwise
-from pathlib import Path
 
 from tests.apiserver.operating.agents import Agents, own_addresses
 from tests.apiserver.operating.objects import SHOP, havip, klass, node, pool, template
 from tests.apiserver.operating.stand import NAMESPACE, Body, Operator, Stand, condition
 
 from e2e.bench.lab_rows import ready
-from e2e.bench.operator_rows import peak_mib
+from e2e.bench.operator_rows import a_stand, peak_mib
 from e2e.bench.rows import Effort, Row, Values, measures, planned_row, row
 from e2e.clouds.regions import REGIONS, Region, Site
-from e2e.cluster.control_plane import CHECKOUT, ControlPlane
-from e2e.lab import EVERY_MILLISECOND, Kind, Lab, NotInTime, Prober, Stretch, Vip, now
-from e2e.lab.fabrics import PROBER, AzureFabric
+from e2e.lab import EVERY_MILLISECOND, Kind, Lab, Prober, Stretch, Vip, now
+from e2e.lab.fabrics import PROBER
+from e2e.lab.follow import wait_until
 from e2e.lab.in_a_cloud import InACloud, in_a_cloud
 from havip.controller.resources import HAVIPS, SECRETS
 from havip.model.address import parse_network
@@ -60,14 +58,12 @@ def _carried(provider: str, vip: Vip) -> Iterator[InACloud]:
 def _settled(cloud: InACloud, vip: Vip) -> str:
     """All stand as they will, and new flows go to the active node alone. Returns its name."""
     active = ready(cloud.lab, vip).name
-    fabric = cloud.fabric
-    if isinstance(fabric, AzureFabric):
-        deadline = time.monotonic() + 60
-        while fabric.serving(vip.address) != {active}:
-            if time.monotonic() > deadline:
-                raise NotInTime(f"the probe finds {fabric.serving(vip.address)}, not {active} alone")
-            time.sleep(0.02)
+    _wait_served_by(cloud, vip, active)
     return active
+
+
+def _wait_served_by(cloud: InACloud, vip: Vip, node: str) -> None:
+    wait_until(f"new flows go to {node} alone", lambda: cloud.fabric.serving(vip.address) == {node}, seconds=60)
 
 
 def _poweroffs(provider: str, vip: Vip, effort: Effort, kinds: tuple[Kind, ...]) -> list[dict[Kind, float]]:
@@ -90,10 +86,7 @@ def _poweroffs(provider: str, vip: Vip, effort: Effort, kinds: tuple[Kind, ...])
 
 def _wait_served_again(cloud: InACloud, vip: Vip, client: Prober) -> None:
     """Until one node alone is given new flows and the client has been answered by it."""
-    if isinstance(cloud.fabric, AzureFabric):
-        holder = cloud.lab.active(vip).name
-        while cloud.fabric.serving(vip.address) != {holder}:
-            time.sleep(0.02)
+    _wait_served_by(cloud, vip, cloud.lab.active(vip).name)
     client.wait_answered(after=now(), seconds=20)
 
 
@@ -186,18 +179,10 @@ _PATIENCE = 120.0
 @contextmanager
 def _operating() -> Iterator[tuple[Stand, Agents]]:
     """An API server with three nodes, and whoever speaks for them."""
-    with ExitStack() as undo:
-        folder = undo.enter_context(tempfile.TemporaryDirectory(prefix="havip-bench-"))
-        control = undo.enter_context(ControlPlane())
-        control.kubectl("apply", "--server-side", "-f", str(CHECKOUT / "crds"))
-        control.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all")
-        for namespace in (NAMESPACE, SHOP):
-            control.kubectl("create", "namespace", namespace)
-        stand = Stand(control, Path(folder))
-        undo.callback(stand.client.close)
-        undo.callback(stand.clear)
+    with a_stand() as stand:
         stand.apply(*map(node, _NODES), template(), pool())
-        yield stand, undo.enter_context(Agents(control, own_addresses(_NODES)))
+        with Agents(stand.control, own_addresses(_NODES)) as agents:
+            yield stand, agents
 
 
 def _class_of(region: Region) -> Body:
@@ -230,16 +215,13 @@ def _vip(region: Region, number: int, **spec: object) -> Body:
     return havip(f"{region.provider.lower()}-{number}", address, pool="web", className=region.provider.lower(), **spec)
 
 
-def _wait(stand: Stand, what: str, holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not holds():
-        if time.monotonic() > deadline:
-            raise NotInTime(f"{what}: not so after {_PATIENCE:g} s; {stand.operators[-1].tail()}")
-        time.sleep(0.02)
-
-
 def _programmed(stand: Stand) -> int:
     return sum(condition(body, "Programmed").startswith("True/") for body in stand.client.items(HAVIPS))
+
+
+def _wait_carried(stand: Stand, count: int) -> None:
+    """Until the cloud carries so many HAVips."""
+    wait_until(f"{count} HAVips are carried", lambda: _programmed(stand) == count, seconds=_PATIENCE, pause=0.02)
 
 
 def _apply(stand: Stand, region: Region, count: int) -> float:
@@ -247,7 +229,7 @@ def _apply(stand: Stand, region: Region, count: int) -> float:
     already = len(stand.client.items(HAVIPS))
     begun = time.monotonic()
     stand.apply(*(_vip(region, number) for number in range(count)))
-    _wait(stand, f"{count} HAVips are carried", lambda: _programmed(stand) == already + count)
+    _wait_carried(stand, already + count)
     return time.monotonic() - begun
 
 
@@ -281,7 +263,7 @@ def calls(_: Effort) -> Values:
             found[_WRITES["failover"].id].append(_written(region, partial(_fail_over, stand, agents, region)))
             found[_WRITES["planned"].id].append(_written(region, partial(_switch, stand, agents, region)))
             stand.apply(*(_vip(region, number) for number in range(3, 60)))
-            _wait(stand, "60 HAVips are carried", lambda stand=stand: _programmed(stand) == 60)  # type: ignore[misc]
+            _wait_carried(stand, 60)
             _quiet(region, 2 * _LOOK_SECONDS)
             found[_READS.id].append(_reads_per_look(region, found[_WRITES["steady"].id]) - few)
     return found
@@ -319,7 +301,7 @@ def _moved(stand: Stand, region: Region, before: str) -> bool:
 def _fail_over(stand: Stand, agents: Agents, region: Region) -> None:
     active = agents.active(_key(region)) or ""
     agents.silence(active)
-    _wait(stand, "another node is active", lambda: _moved(stand, region, active))
+    wait_until("another node is active", lambda: _moved(stand, region, active), seconds=_PATIENCE, pause=0.02)
     agents.speak(active)
 
 
@@ -333,7 +315,7 @@ def _switch(stand: Stand, agents: Agents, region: Region) -> None:
         body = stand.client.get(HAVIPS, _key(region)) or {}
         return bool(body) and body["status"]["observedGeneration"] == body["metadata"]["generation"] > 1
 
-    _wait(stand, "the order has reached every node", ordered)
+    wait_until("the order has reached every node", ordered, seconds=_PATIENCE, pause=0.02)
 
 
 @measures(row("cloud_apply", "HAVip applied -> the emulated cloud carries it", "s", 2, of="max"))
@@ -346,7 +328,7 @@ def applies(effort: Effort) -> Values:
             for number in range(1, effort.runs + 1):
                 begun = time.monotonic()
                 stand.apply(_vip(region, number))
-                _wait(stand, "it is carried", lambda stand=stand, number=number: _programmed(stand) == number + 1)  # type: ignore[misc]
+                _wait_carried(stand, number + 1)
                 seconds.append(round(time.monotonic() - begun, 3))
     return {"cloud_apply": seconds}
 

@@ -68,7 +68,7 @@ def tencent(site: Site) -> Iterator[TencentRegion]:
     estate = Estate(Guesses())
     estate.add_subnet("subnet-1", "vpc-1", site.subnet)
     for node, address in site.nodes.items():
-        estate.add_interface(f"eni-{node}", "subnet-1", (address,), instance=f"ins-{node}")
+        estate.add_interface(TencentRegion.interface(node), "subnet-1", (address,), instance=f"ins-{node}")
     cloud = TencentCloud({"id-1": Account("id-1", "first-secret-value", None)}, estate, task_seconds=0.1)
     with site.listen(cloud).serving() as service:
         yield TencentRegion(cloud, service, site)

@@ -72,11 +72,10 @@ class CloudDemo(Demo):
         return client_of(self.cluster, streams=(Stream(Kind.PROXIED, ADDRESS, port=90, spacing_ms=5.0),))
 
     def _wait_carried(self) -> None:
-        fabric = self.cloud.fabric
-        if isinstance(fabric, AzureFabric):
-            active = self.installation.active_node("web")
-            self.cluster.until(lambda: fabric.serving(ADDRESS) == {active}, f"the probe finds {active} alone", 60)
-            self.story.say(f"the load balancer's probe finds {active} alone")
+        active = self.installation.active_node("web")
+        what = f"new flows go to {active} alone"
+        self.cluster.until(lambda: self.cloud.fabric.serving(ADDRESS) == {active}, what, 60)
+        self.story.say(what)
 
     def _what_was_called(self) -> None:
         called = writes(self.cloud)

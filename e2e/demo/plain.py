@@ -145,13 +145,13 @@ class Demo:
         active = installation.active_node("web")
         target = next(name for name in ("n3", "n2", "n1") if name != active)
         story.chapter(f"A planned switch to {target}: a changed preference is the order")
-        patch = f'{{"spec":{{"nodes":{{"preferred":["{target}"]}}}}}}'
         installation.wait_ready("web")
         with self._client() as client:
             client.wait_answered()
             start = now()
+            patch = f'{{"spec":{{"nodes":{{"preferred":["{target}"]}}}}}}'
             story.typed(f"kubectl patch havip web --type=merge -p '{patch}'")
-            self.cluster.kubectl("patch", "havip", "web", f"--namespace={USER_NAMESPACE}", "--type=merge", "-p", patch)
+            installation.prefer("web", target)
             installation.wait_active("web", target)
             self._wait_carried()
             client.wait_answered(after=now())

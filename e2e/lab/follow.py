@@ -58,3 +58,12 @@ def wait_for(what: str, look: Callable[[], T | None], *, watch: Path, seconds: f
             if rest <= 0:
                 raise NotInTime(f"not within {seconds} s: {what}")
             events.wait(min(rest, 0.5))  # 0.5: what is looked at may depend on more than this file
+
+
+def wait_until(what: str, reached: Callable[[], bool], *, seconds: float = 10.0, pause: float = 0.005) -> None:
+    """For what nothing announces: asks every `pause` seconds. Raises `NotInTime`."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        if time.monotonic() > deadline:
+            raise NotInTime(f"not within {seconds} s: {what}")
+        time.sleep(pause)

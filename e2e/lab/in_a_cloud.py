@@ -31,6 +31,17 @@ def fabric_of(region: Region, gate: Gate) -> Fabric:
             return TencentFabric(gate, region.cloud, interface=region.interface)
 
 
+@contextmanager
+def laid(gate: Gate, provider: str, site: Site) -> Iterator[tuple[Region, Fabric]]:
+    """A cloud and its network on the gate's bridge, which is a bridge again afterwards."""
+    gate.close_for_all()
+    try:
+        with REGIONS[provider](site) as region, fabric_of(region, gate) as fabric:
+            yield region, fabric
+    finally:
+        gate.take_away()
+
+
 def carry(region: Region, *vips: WantedVip) -> None:
     """Bring the cloud to exactly these VIPs, by the product's provider and the cloud's own SDK."""
     nodes = tuple(CloudNode(name, (ip_address(own),)) for name, own in region.site.nodes.items())
@@ -86,13 +97,8 @@ def in_a_cloud(lab: Lab, provider: str) -> Iterator[InACloud]:
     gate = Gate(lab.fabric, seats, gateway=f"{GATEWAY}/24", addresses=(PROBER,))
     for node in lab.nodes:
         _route(node)
-    gate.close_for_all()
-    site = Site({seat.node: seat.address for seat in seats}, "10.77.0.0/24")
-    try:
-        with REGIONS[provider](site) as region, fabric_of(region, gate) as fabric:
-            yield InACloud(lab, region, fabric)
-    finally:
-        gate.take_away()
+    with laid(gate, provider, Site({seat.node: seat.address for seat in seats}, "10.77.0.0/24")) as (region, fabric):
+        yield InACloud(lab, region, fabric)
 
 
 def _route(node: Node) -> None:

@@ -135,6 +135,11 @@ class Installation:
         for name in names:
             self.cluster.kubectl("label", "node", name, f"{label}=true", "--overwrite")
 
+    def prefer(self, name: str, node: str) -> None:
+        """Order a planned switch."""
+        patch = json.dumps({"spec": {"nodes": {"preferred": [node]}}})
+        self.cluster.kubectl("patch", "havip", name, f"--namespace={USER_NAMESPACE}", "--type=merge", "-p", patch)
+
     def unlabel_node(self, name: str) -> None:
         self.cluster.kubectl("label", "node", name, f"{EDGE}-")
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from e2e.clouds.regions import REGIONS, Region, Site
+from e2e.clouds.regions import Region, Site
 from e2e.clouds.service import Cloud, Service
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.network import FABRIC, NODES_NETWORK, wire
 from e2e.lab.fabrics import PROBER, Fabric, Gate, Seat
-from e2e.lab.in_a_cloud import fabric_of
+from e2e.lab.in_a_cloud import laid
 from e2e.lab.namespaces import Namespace, inside
 from e2e.product.installation import EDGE, NAMESPACE, USER_NAMESPACE
 
@@ -77,12 +77,8 @@ def under_a_cloud(cluster: Cluster, provider: str) -> Iterator[UnderACloud]:
     seats = [Seat(place.name, wire(place.name), place.address, (place.pods,)) for place in cluster.places]
     gate = Gate(network, seats, gateway=f"{GATEWAY}/24", addresses=(PROBER,))
     site = Site({place.name: place.address for place in cluster.places}, f"{NODES_NETWORK}.0/24", _listen(network))
-    gate.close_for_all()
-    try:
-        with REGIONS[provider](site) as region, fabric_of(region, gate) as fabric:
-            yield UnderACloud(region, fabric)
-    finally:
-        gate.take_away()
+    with laid(gate, provider, site) as (region, fabric):
+        yield UnderACloud(region, fabric)
 
 
 def _listen(network: Namespace) -> Callable[[Cloud], Service]:

@@ -10,7 +10,6 @@ import itertools
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from functools import partial
 from typing import Self
 
 from e2e.lab import Lab, Node, NotInTime, now
+from e2e.lab.follow import wait_until
 from e2e.lab.namespaces import inside
 from havip.model.address import Network, parse_network
 from havip.model.election import Instance, Probe
@@ -29,15 +29,6 @@ SERVICE_PORT = 7100
 """Where every node echoes lines on connections that stay open."""
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 _FIRST_TABLE = 100
-
-
-def wait_until(what: str, reached: Callable[[], bool], *, seconds: float = 10.0) -> None:
-    """For what nothing announces. Raises `NotInTime`."""
-    deadline = time.monotonic() + seconds
-    while not reached():
-        if time.monotonic() > deadline:
-            raise NotInTime(f"not within {seconds} s: {what}")
-        time.sleep(0.005)
 
 
 class Repeating:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from e2e.lab import Lab, Node, Part, Stretch, Vip, now
+from e2e.lab.follow import wait_until
 from e2e.scenarios.conftest import NewVip
 from e2e.scenarios.keepers import (
     captured,
@@ -43,7 +44,6 @@ from e2e.scenarios.probes import (
     prepare,
     probed,
     services,
-    wait_until,
 )
 from havip.model.address import parse_network
 from havip.model.election import Probe

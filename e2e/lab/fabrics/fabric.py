@@ -82,6 +82,10 @@ class Fabric(ABC):
     def sight(self) -> Sight:
         """What passes, by what the cloud was told."""
 
+    @abstractmethod
+    def serving(self, address: str) -> set[str]:
+        """The nodes that new flows to an address go to."""
+
 
 class AzureFabric(Fabric):
     """Floating-IP rules: packets for a front end go unchanged to a node that answers its probe."""
@@ -122,7 +126,6 @@ class AzureFabric(Fabric):
         return tuple(sorted(node for node, target in found.items() if target is None or self._balancer.up(target)))
 
     def serving(self, address: str) -> set[str]:
-        """The nodes that the load balancer gives new flows to an address."""
         rules = [rule for rule in self._cloud.rules() if rule.address == address]
         return {node for rule in rules for node in self._serving(rule)}
 
@@ -144,6 +147,10 @@ class LearningFabric(Fabric):
     def _heard(self, node: str, address: str) -> None:
         if self.claim(node, address):
             self.look()
+
+    def serving(self, address: str) -> set[str]:
+        passage = self.sight().passages.get(address, Passage())
+        return {passage.holder} if passage.holder else set()
 
     @abstractmethod
     def claim(self, node: str, address: str) -> bool:

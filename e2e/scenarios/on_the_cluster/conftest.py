@@ -23,10 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """Three nodes that have the product's images."""
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Three nodes that have the product's images. What they said is kept when a scenario has failed."""
     with Cluster(nodes=3, images=[one.archive for one in product_images(cache_folder()).values()]) as running:
         yield running
+        if request.session.testsfailed:
+            print(f"the cluster's logs: {running.save_logs()}")
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,8 @@ from e2e.clouds.regions import AzureRegion
 from e2e.cluster.commands import run
 from e2e.cluster.network import FABRIC
 from e2e.lab import Kind, Stream, Stretch, now
-from e2e.lab.fabrics import PROBER, AzureFabric
+from e2e.lab.fabrics import PROBER
 from e2e.product import Installation, Vip, client_of
-from e2e.product.installation import USER_NAMESPACE
 from e2e.product.under_a_cloud import UnderACloud
 
 PROVIDER = "Azure"
@@ -50,11 +49,6 @@ print(flow.recv(4096).split(b" ")[1].decode(), flush=True)
 def region(cloud: UnderACloud) -> AzureRegion:
     assert isinstance(cloud.region, AzureRegion)
     return cloud.region
-
-
-def fabric(cloud: UnderACloud) -> AzureFabric:
-    assert isinstance(cloud.fabric, AzureFabric)
-    return cloud.fabric
 
 
 def prepare(cloud: UnderACloud) -> None:
@@ -104,7 +98,7 @@ def streams(vip: Vip) -> tuple[Stream, ...]:
 
 def wait_served_by(installation: Installation, cloud: UnderACloud, vip: Vip, *nodes: str) -> None:
     installation.cluster.until(
-        lambda: fabric(cloud).serving(vip.address) == set(nodes), f"new flows go to {' and '.join(nodes)}", 40
+        lambda: cloud.fabric.serving(vip.address) == set(nodes), f"new flows go to {' and '.join(nodes)}", 40
     )
 
 
@@ -157,10 +151,7 @@ def test_a_planned_switch_loses_no_new_flow_and_keeps_old_ones_for_a_while(
         kept: list[str] = []
         flow = threading.Thread(target=lambda: kept.append(_hold_open(installation, carried, seconds=15)))
         flow.start()
-        cluster.kubectl(
-            "patch", "havip", carried.name, f"--namespace={USER_NAMESPACE}", "--type=merge", "-p",
-            '{"spec":{"nodes":{"preferred":["n2"]}}}',
-        )  # fmt: skip
+        installation.prefer(carried.name, "n2")
         installation.wait_active(carried.name, "n2")
         states = {one["name"]: one["state"] for one in installation.havip(carried.name)["status"]["nodes"]}
         wait_served_by(installation, cloud, carried, "n2")

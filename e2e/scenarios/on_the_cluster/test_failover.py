@@ -71,10 +71,7 @@ def test_a_changed_preference_switches_without_loss(installation: Installation, 
     with client_of(installation.cluster, vip.address) as client:
         client.wait_answered()
         start = now()
-        installation.cluster.kubectl(
-            "patch", "havip", vip.name, f"--namespace={USER_NAMESPACE}", "--type=merge", "-p",
-            '{"spec":{"nodes":{"preferred":["n2"]}}}',
-        )  # fmt: skip
+        installation.prefer(vip.name, "n2")
         installation.wait_active(vip.name, "n2")
         client.wait_answered(after=now())
         figures = client.history().all_figures(Stretch(start - BEFORE, now()))

@@ -8,7 +8,7 @@ from e2e.clouds.regions import HuaweiRegion
 from e2e.clouds.service import Trouble
 from e2e.lab import Stretch, now
 from e2e.product import Installation, Vip, client_of
-from e2e.product.installation import NAMESPACE, USER_NAMESPACE
+from e2e.product.installation import NAMESPACE
 from e2e.product.under_a_cloud import UnderACloud
 
 PROVIDER = "Huawei"
@@ -80,10 +80,7 @@ def test_a_planned_switch_loses_nothing_and_calls_nothing(
     with client_of(installation.cluster, carried.address) as client:
         client.wait_answered()
         writes, start = cloud.region.service.writes(), now()
-        installation.cluster.kubectl(
-            "patch", "havip", carried.name, f"--namespace={USER_NAMESPACE}", "--type=merge", "-p",
-            '{"spec":{"nodes":{"preferred":["n2"]}}}',
-        )  # fmt: skip
+        installation.prefer(carried.name, "n2")
         installation.wait_active(carried.name, "n2")
         client.wait_answered(after=now())
         figures = client.history().all_figures(Stretch(start - BEFORE, now()))

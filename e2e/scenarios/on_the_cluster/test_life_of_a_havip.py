@@ -107,10 +107,7 @@ def test_dual_stack_moves_both_addresses_together(installation: Installation) ->
     installation.apply(both.manifest())
     installation.wait_settled("both")
     assert installation.holders("10.88.0.230") == installation.holders("fd88::d0") == {"n1"}
-    installation.cluster.kubectl(
-        "patch", "havip", "both", f"--namespace={USER_NAMESPACE}", "--type=merge", "-p",
-        '{"spec":{"nodes":{"preferred":["n2"]}}}',
-    )  # fmt: skip
+    installation.prefer("both", "n2")
     installation.wait_active("both", "n2")
     installation.cluster.until(
         lambda: installation.holders("10.88.0.230") == installation.holders("fd88::d0") == {"n2"}, "both moved", 10

@@ -64,10 +64,7 @@ def test_a_cloud_that_did_not_hear_the_switch_is_told_again_and_so_are_people(
     with client_of(installation.cluster, carried.address) as client:
         client.wait_answered(seconds=20)
         estate.lose_announcements = 1_000_000
-        installation.cluster.kubectl(
-            "patch", "havip", carried.name, f"--namespace={USER_NAMESPACE}", "--type=merge", "-p",
-            '{"spec":{"nodes":{"preferred":["n2"]}}}',
-        )  # fmt: skip
+        installation.prefer(carried.name, "n2")
         installation.wait_active(carried.name, "n2")
         installation.cluster.until(
             lambda: installation.condition(carried.name, "Programmed").get("reason") == "ShownElsewhere",
