@@ -61,6 +61,7 @@ def test_the_operator_in_its_own_namespace(release: list[Body]) -> None:
         ("havip.dev", "havipnodes", WRITE),
         ("apps", "daemonsets", WRITE),
         ("", "configmaps", WRITE),
+        ("", "pods", READ),
         ("coordination.k8s.io", "leases", "create"),
         ("coordination.k8s.io", "leases@havip-operator", "get update patch"),
     )

@@ -123,3 +123,13 @@ def daemon_set(*, version: int = 1, generation: int = 1, digest: str = "d1") -> 
         | {"generation": generation},
         "spec": {},
     }
+
+
+def node_pod(*, on: str = "n1", version: int = 1, **metadata_fields: object) -> Body:
+    labels = {"app.kubernetes.io/name": "havip-node", "havip.dev/class": "edge"}
+    return {
+        "metadata": metadata(
+            "havip-node-edge-x", namespace="havip-system", version=version, labels=labels, **metadata_fields
+        ),
+        "spec": {"nodeName": on} if on else {},
+    }

@@ -15,6 +15,7 @@ from tests.controller.bodies import (
     havip_node,
     metadata,
     node,
+    node_pod,
     pool_of_service,
 )
 
@@ -40,7 +41,7 @@ def filled(*observed: tuple[Resource, dict[str, Any]]) -> Cache:
 
 
 def test_an_empty_cluster_is_an_empty_snapshot() -> None:
-    assert snapshot(Cache()) == Snapshot(now=NOW)
+    assert snapshot(Cache()) == Snapshot(now=NOW, node_pods=frozenset())
 
 
 def test_a_new_object_is_news_and_the_same_one_is_not() -> None:
@@ -285,3 +286,21 @@ def test_a_daemon_set_counts_with_its_digest_until_somebody_else_changes_its_spe
     cache.adopt_daemon_set(ours)
     cache.observe(resources.DAEMON_SETS, ours)
     assert snapshot(cache).daemon_sets == {"edge": "d1"}
+
+
+def test_a_node_pod_counts_from_when_it_has_a_node_until_nothing_of_it_runs() -> None:
+    cache = filled((resources.PODS, node_pod(on="", version=1)))
+    assert snapshot(cache).node_pods == frozenset()
+    cache.observe(resources.PODS, node_pod(version=2))
+    assert snapshot(cache).node_pods == {"edge.n1"}
+    ending = {"deletionTimestamp": "2026-03-01T12:00:00Z", "deletionGracePeriodSeconds": 39}
+    cache.observe(resources.PODS, node_pod(version=3, **ending))
+    assert snapshot(cache).node_pods == {"edge.n1"}
+    cache.observe(resources.PODS, node_pod(version=4, **ending | {"deletionGracePeriodSeconds": 0}))
+    assert snapshot(cache).node_pods == frozenset()
+
+
+def test_pods_of_others_are_not_kept() -> None:
+    stranger = node_pod()
+    stranger["metadata"]["labels"] = {"app.kubernetes.io/name": "havip-operator"}
+    assert snapshot(filled((resources.PODS, stranger))).node_pods == frozenset()

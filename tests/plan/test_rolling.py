@@ -179,6 +179,54 @@ def test_a_node_whose_label_goes_is_let_out_at_once():
     assert len(instances(cluster)) == 3
 
 
+def without_label(cluster, node, *, pods):
+    """The node leaves the class and its agent ends before it could confirm; `pods`: nodes that have a node pod."""
+    bare = replace(cluster.snapshot.nodes[node], labels={})
+    nodes = {**cluster.snapshot.nodes, node: bare}
+    cluster.power_off(node)
+    cluster.snapshot = replace(cluster.snapshot, nodes=nodes, node_pods=frozenset(f"edge.{one}" for one in pods))
+    cluster.settle()
+
+
+def labelled():
+    of = a_class(nodes={"selector": {"matchLabels": {"edge": "true"}}})
+    nodes = [a_node(f"n{n}", labels={"edge": "true"}) for n in range(1, 5)]
+    return settled(classes=[of], nodes=nodes, node_objects=[a_node_object(f"n{n}", of=of) for n in range(1, 5)])
+
+
+def test_a_node_that_left_is_waited_for_while_its_pod_is_ending():
+    cluster = labelled()
+    (active,) = cluster.holders(WEB)
+    without_label(cluster, active, pods=cluster.snapshot.nodes)
+    assert active in instances(cluster)
+
+
+def test_a_node_that_left_is_out_when_its_pod_is_gone():
+    cluster = labelled()
+    (active,) = cluster.holders(WEB)
+    without_label(cluster, active, pods=set(cluster.snapshot.nodes) - {active})
+    assert active not in instances(cluster)
+    assert f"edge.{active}" not in cluster.snapshot.node_objects
+
+
+def test_a_pod_that_is_gone_says_nothing_of_a_node_that_is_not_ready():
+    """Its object may have been deleted by force while it runs on."""
+    cluster = labelled()
+    (active,) = cluster.holders(WEB)
+    cluster.set_ready(active, False)
+    without_label(cluster, active, pods=set(cluster.snapshot.nodes) - {active})
+    assert active in instances(cluster)
+
+
+def test_a_node_of_the_class_without_a_pod_keeps_what_it_has():
+    """Its pod is being replaced."""
+    cluster = labelled()
+    before = instances(cluster)
+    cluster.snapshot = replace(cluster.snapshot, node_pods=frozenset())
+    cluster.settle()
+    assert instances(cluster) == before
+
+
 def test_a_node_that_left_is_forgotten_although_it_never_confirmed_its_empty_spec():
     """The HAVipNode may be deleted sooner than its agent can say that nothing runs any more."""
     of = a_class(nodes={"selector": {"matchLabels": {"edge": "true"}}})

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from havip.api.v1alpha1 import HAVipStatus
 from havip.controller import resources
 from havip.controller.facts import (
+    NodePod,
     OwnDaemonSet,
     PoolDocument,
     Slice,
@@ -27,7 +28,7 @@ from havip.controller.facts import (
 )
 from havip.controller.resources import Reference, Resource
 from havip.model.address import Address
-from havip.model.keys import Key
+from havip.model.keys import Key, node_object_name
 from havip.plan.cloud_report import CloudReport
 from havip.plan.snapshot import Endpoint, Node, SeenClass, SeenHAVip, SeenNode, SeenPool, Service, Snapshot
 
@@ -68,7 +69,7 @@ class Cache:
         known = self._entries[resource].get(key)
         if uid in self._gone or (known is not None and version <= known.version):
             return False
-        if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
+        if _is_gone(metadata):
             return self.forget(resource, key)
         same = known if known is not None and known.uid == uid else None
         entry = self._read(resource, body, uid=uid, version=version, before=same)
@@ -201,6 +202,9 @@ class Cache:
                 for key, one in self._of(resources.DAEMON_SETS, OwnDaemonSet).items()
             },
             template_digest=self.template().digest,
+            node_pods=frozenset(
+                node_object_name(one.class_name, one.node) for one in self._of(resources.PODS, NodePod).values()
+            ),
             api_server=_addresses(endpoints.get(API_SERVER, ())),
             credential_secrets=self._credential_secrets,
             unreadable=frozenset(
@@ -214,6 +218,12 @@ class Cache:
     def _digest(self, key: Key, one: OwnDaemonSet) -> str:
         ours = self._daemon_set_generations.setdefault(key, one.generation)
         return one.digest if one.generation == ours else ""
+
+
+def _is_gone(metadata: Mapping[str, Any]) -> bool:
+    """Deleted, and nobody to wait for; a pod that is ending still runs."""
+    ending = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds")
+    return bool(metadata.get("deletionTimestamp")) and not ending
 
 
 def _by_name(facts: Mapping[Key, T]) -> dict[str, T]:

@@ -76,6 +76,14 @@ class OwnDaemonSet:
 
 
 @dataclass(frozen=True, slots=True)
+class NodePod:
+    """A pod of a class's DaemonSet, from when it has a node until its kubelet has said that nothing of it runs."""
+
+    class_name: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """A part of a Service's endpoints."""
 
@@ -249,6 +257,13 @@ def _daemon_set(body: Mapping[str, Any]) -> OwnDaemonSet | None:
     )
 
 
+def _pod(body: Mapping[str, Any]) -> NodePod | None:
+    labels, node = body["metadata"].get("labels") or {}, (body.get("spec") or {}).get("nodeName")
+    if labels.get("app.kubernetes.io/name") != NODE_POD or CLASS_LABEL not in labels or not node:
+        return None
+    return NodePod(labels[CLASS_LABEL], node)
+
+
 def _addresses(texts: Any) -> tuple[Address, ...]:
     """Those that are addresses; a Service may say `None`, a Node a host name."""
     found = []
@@ -288,4 +303,5 @@ _READERS: dict[Resource, Callable[[Mapping[str, Any]], object | None]] = {
     resources.SLICES: _slice,
     resources.CONFIG_MAPS: _config_map,
     resources.DAEMON_SETS: _daemon_set,
+    resources.PODS: _pod,
 }

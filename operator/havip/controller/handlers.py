@@ -18,7 +18,7 @@ import kopf
 from kubernetes.aio.client.configuration import Configuration
 
 from havip.controller.kube import Body, bearer_token
-from havip.controller.resources import DAEMON_SETS, WATCHED, Resource
+from havip.controller.resources import DAEMON_SETS, PODS, WATCHED, Resource
 from havip.model.keys import GROUP
 
 _LOG = logging.getLogger(__name__)
@@ -71,9 +71,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = 500
     settings.watching.inactivity_timeout = 70  # bookmarks come every 60 s; a silent stream is a dead one
     settings.watching.server_timeout = 600
-    settings.watching.label_selectors[DAEMON_SETS.group, DAEMON_SETS.version, DAEMON_SETS.plural] = (
-        "app.kubernetes.io/name=havip-node"
-    )
+    for ours in (DAEMON_SETS, PODS):
+        settings.watching.label_selectors[ours.group, ours.version, ours.plural] = "app.kubernetes.io/name=havip-node"
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.execution.max_workers = 1  # for handlers that are not async; there are none

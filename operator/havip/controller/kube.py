@@ -16,6 +16,7 @@ Rights this process needs, in the chart's words:
 | events.k8s.io       | events                                              | create, patch                | cluster |
 | havip.dev           | havipnodes                                  | get, list, watch, create, patch, delete | own |
 | (core)              | configmaps                                  | get, list, watch, create, patch, delete | own |
+| (core)              | pods                                        | get, list, watch             | own     |
 | apps                | daemonsets                                  | get, list, watch, create, patch, delete | own |
 | coordination.k8s.io | leases; get and update on `havip-operator` only     | create, get, update          | own     |
 

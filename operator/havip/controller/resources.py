@@ -54,6 +54,7 @@ SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", local=True)
 SECRETS = Resource("", "v1", "secrets", "Secret", local=True)
 DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", local=True)
+PODS = Resource("", "v1", "pods", "Pod", local=True)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", local=True)
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 
@@ -69,6 +70,7 @@ WATCHED = (
     SLICES,
     CONFIG_MAPS,
     DAEMON_SETS,
+    PODS,
 )
 
 OF_KIND = {Kind.CLASS: CLASSES, Kind.HAVIP: HAVIPS, Kind.POOL: POOLS, Kind.NODE: NODE_OBJECTS}

@@ -56,7 +56,7 @@ class Standing(StrEnum):
     CUT_OFF = "CutOff"
     """NotReady for `CUT_OFF_AFTER`, and has not confirmed; it may be dead, or alive and only unreachable."""
     GONE = "Gone"
-    """Its Node does not exist, or its pod was taken away because the Node left the class."""
+    """Its Node does not exist, or its pod was taken away because the Node left the class: nobody is left to ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +212,13 @@ class Observed:
             return Standing.CONFIRMED
         if not node.ready and self.waits.over(node.ready_since, CUT_OFF_AFTER):
             return Standing.CUT_OFF
+        if not belongs and node.ready and self._has_no_pod(seen):
+            return Standing.GONE
         if seen.spec_written is not None and self.waits.over(seen.spec_written, SILENT_AFTER):
             return Standing.SILENT if belongs else Standing.GONE
         return Standing.BEHIND
+
+    def _has_no_pod(self, seen: SeenNode) -> bool:
+        """Whether the kubelet of a Ready node has said that nothing of the class runs there any more."""
+        pods = self.snapshot.node_pods
+        return pods is not None and node_object_name(seen.spec.class_name, seen.spec.node) not in pods

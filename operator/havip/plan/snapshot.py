@@ -102,7 +102,8 @@ class Snapshot:
     """One look at the cluster.
 
     `pool_documents`: name of a pool ConfigMap -> its `pool.json`. `daemon_sets`: class -> the digest it was applied
-    with. `template_digest`: of the chart's node pod template. `api_server`: addresses of the API server.
+    with. `template_digest`: of the chart's node pod template. `node_pods`: the HAVipNodes, by name, whose node has a
+    pod of the class, one that is ending included; None = nobody looked. `api_server`: addresses of the API server.
     `cluster`: the uid of the namespace kube-system, by which clouds know whose something is. `clouds`: what is known of
     the cloud side of a class, by class. `uninstalling`: the release is going away; release everything, make nothing.
     `unreadable`: HAVips that exist and could not be read; what was allocated for them stays as it is.
@@ -123,6 +124,7 @@ class Snapshot:
     pool_documents: Mapping[str, str] = field(default_factory=dict)
     daemon_sets: Mapping[str, str] = field(default_factory=dict)
     template_digest: str = ""
+    node_pods: frozenset[str] | None = None
     api_server: tuple[Address, ...] = ()
     credential_secrets: tuple[str, ...] = ()
     cluster: str = ""
