@@ -8,6 +8,8 @@ export HAVIP_CACHE ?= $(CURDIR)/.cache
 PYTHON := .venv/bin/python
 SETUP := @sh e2e/setup/start.sh
 N ?= 5
+# Tests mostly wait: two cores carry four workers (conftest.py says what stays together).
+WORKERS ?= 4
 
 .PHONY: demo test unit lint bench soak crds lock binaries images clean
 
@@ -23,7 +25,7 @@ demo:
 test:
 	$(SETUP) everything
 	@$(MAKE) --no-print-directory check-style
-	@$(PYTHON) -m pytest tests e2e/scenarios || { \
+	@$(PYTHON) -m pytest -n $(WORKERS) tests e2e/scenarios || { \
 	  [ $$? -eq 1 ] && echo "What failed is run once more: a fault of the product fails again, a busy machine seldom does."; \
 	  $(PYTHON) -m pytest tests e2e/scenarios --last-failed --last-failed-no-failures none; }
 

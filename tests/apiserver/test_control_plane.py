@@ -27,9 +27,12 @@ def test_a_program_that_ends_by_itself_shows_the_end_of_its_log(tmp_path: Path) 
 
 
 STARTER = """
-import pathlib, signal, sys
+import pathlib, signal, sys, time
 from e2e.cluster.daemon import Daemon
-print(Daemon("sleeper", ["sleep", "600"], log=pathlib.Path(sys.argv[1])).pid, flush=True)
+started = Daemon("sleeper", ["sleep", "600"], log=pathlib.Path(sys.argv[1]))
+while pathlib.Path(f"/proc/{started.pid}/comm").read_text() != "sleep\\n":
+    time.sleep(0.01)  # before it is what it is to be, the kernel has not been told yet
+print(started.pid, flush=True)
 signal.pause()
 """
 

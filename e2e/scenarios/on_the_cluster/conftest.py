@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from e2e.cluster.cluster import Cluster
 from e2e.lab.compiled import cache_folder
+from e2e.product.evidence import evidence
 from e2e.product.installation import NAMESPACE, USER_NAMESPACE, Installation, Vip
 from e2e.product.under_a_cloud import ALLOWED, UnderACloud, under_a_cloud
 from e2e.setup.images import product_images
@@ -22,7 +23,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(420))
 
 
-@pytest.fixture(scope="session")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed scenario shows the cluster as it was then."""
+    report = yield
+    installed = getattr(item, "funcargs", {}).get("installed")
+    if report.failed and report.when == "call" and isinstance(installed, Installation):
+        report.sections.extend(evidence(installed))
+    return report
+
+
+@pytest.fixture(scope="package")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Three nodes that have the product's images. What they said is kept when a scenario has failed."""
     with Cluster(nodes=3, images=[one.archive for one in product_images(cache_folder()).values()]) as running:
@@ -31,7 +44,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
             print(f"the cluster's logs: {running.save_logs()}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installed(cluster: Cluster) -> Installation:
     """The operator by Helm, an application on n2 and n3, the class and the pools; no HAVip yet."""
     installation = Installation(cluster)
@@ -71,7 +84,7 @@ def carried(installation: Installation, cloud: UnderACloud) -> Vip:
 
 @pytest.fixture
 def installation(installed: Installation) -> Iterator[Installation]:
-    """The session's installation; healed afterwards: control plane and nodes run, labels are back, no HAVip is left."""
+    """The folder's installation; healed afterwards: control plane and nodes run, labels are back, no HAVip is left."""
     yield installed
     cluster = installed.cluster
     if cluster.control.etcd is None:

@@ -7,6 +7,7 @@ models cannot say.
 from __future__ import annotations
 
 import enum
+import functools
 import json
 import re
 import types
@@ -68,13 +69,19 @@ def problems(request):
 # -- by the SDK's models --------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def shape_of(model):
+    """(hint by attribute, (attribute, field) by name on the wire)."""
+    model()  # the SDK fills in its fields when the first one is made
+    hints = typing.get_type_hints(model, {**vars(models), "_models": models})
+    return hints, {field._rest_name: (name, field) for name, field in model._attr_to_rest_field.items()}
+
+
 def of_model(model, body, where):
     if not isinstance(body, dict):
         yield f"{where}: not an object"
         return
-    model()  # the SDK fills in its fields when the first one is made
-    hints = typing.get_type_hints(model, {**vars(models), "_models": models})
-    fields = {field._rest_name: (name, field) for name, field in model._attr_to_rest_field.items()}
+    hints, fields = shape_of(model)
     for name, value in body.items():
         at = f"{where}.{name}"
         if name not in fields:
