@@ -5,6 +5,7 @@
 #   make soak N=5        all scenarios N times
 #   make bench           measures; writes docs/benchmarks.md and docs/benchmarks.json
 export HAVIP_CACHE ?= $(CURDIR)/.cache
+export MYPY_CACHE_DIR ?= $(HAVIP_CACHE)/mypy
 PYTHON := .venv/bin/python
 SETUP := @sh e2e/setup/start.sh
 N ?= 5
