@@ -21,6 +21,11 @@ _SETTINGS: Mapping[str, Any] = {"Azure": AzureSettings, "Huawei": HuaweiSettings
 _LOOKS = 4
 
 
+def settings_of(region: Region) -> object:
+    """The class's block, as the operator reads it."""
+    return _SETTINGS[region.provider].model_validate(region.settings)
+
+
 def fabric_of(region: Region, gate: Gate) -> Fabric:
     match region:
         case AzureRegion():
@@ -45,8 +50,7 @@ def laid(gate: Gate, provider: str, site: Site) -> Iterator[tuple[Region, Fabric
 def carry(region: Region, *vips: WantedVip) -> None:
     """Bring the cloud to exactly these VIPs, by the product's provider and the cloud's own SDK."""
     nodes = tuple(CloudNode(name, (ip_address(own),)) for name, own in region.site.nodes.items())
-    settings = _SETTINGS[region.provider].model_validate(region.settings)
-    wanted = Wanted(Owner("0b4c", "edge"), settings, vips, nodes)
+    wanted = Wanted(Owner("0b4c", "edge"), settings_of(region), vips, nodes)
     provider = find(region.provider)
     cloud = provider.connect(wanted, Credentials(region.secret))
     try:

@@ -13,10 +13,12 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Any, Protocol
 
 import pytest
 
+from havip.api.v1alpha1.havip import CANDIDATES
 from havip.model.keys import Key
 from havip.provider import Change, Cloud, CloudFailed, Credentials, Forbidden, Owner, Plan, Provider, Wanted
 from havip.testing.memory_cloud import Fault
@@ -264,6 +266,26 @@ class ProviderContract:
         story.reach(both)
         alone.reach(alone.bench.wanted(1))
         assert story.bench.everything() == alone.bench.everything()
+
+    # -- what it says that it can do --------------------------------------------------------------------------
+
+    def test_it_takes_as_many_candidates_as_a_havip_may_have(self, fresh: Fresh) -> None:
+        assert fresh().bench.provider.capabilities.candidates >= CANDIDATES
+
+    def test_an_address_of_a_family_that_it_does_not_carry_is_refused_by_field(self, fresh: Fresh) -> None:
+        story, alone = fresh(), fresh()
+        for family, address in ((4, "198.51.100.9"), (6, "2001:db8::9")):
+            if family in story.bench.provider.capabilities.families:
+                continue
+            wanted = story.bench.wanted(2)
+            other = replace(wanted.vips[1], addresses=(ip_address(address),))
+            both = replace(wanted, vips=(wanted.vips[0], other))
+            findings = [one for one in story.plan(both, story.cloud(both)).findings if one.blocks]
+            assert [(one.havip, one.field) for one in findings] == [(other.havip, "spec.addresses")]
+            assert address in findings[0].message
+            story.reach(both)
+            alone.reach(alone.bench.wanted(1))
+            assert story.bench.everything() == alone.bench.everything()
 
     # -- when the cloud fails ---------------------------------------------------------------------------------
 
