@@ -52,7 +52,7 @@ bench:
 
 soak:
 	$(SETUP) everything
-	@for run in $$(seq $(N)); do echo "soak $$run of $(N)"; $(PYTHON) -m pytest e2e/scenarios || exit 1; done
+	@for run in $$(seq $(N)); do echo "soak $$run of $(N)"; $(PYTHON) -m pytest -n $(WORKERS) e2e/scenarios || exit 1; done
 
 crds:
 	$(SETUP) environment

@@ -597,11 +597,11 @@ def test_a_havip_taken_from_the_node_drains_and_is_reported_until_then(tmp_path:
 
 def test_a_keeper_that_ends_waits_for_its_overlaps_within_its_grace(tmp_path: Path) -> None:
     async def work(bench: Bench) -> None:
+        before = time.monotonic()
         bench.holding.stop_within(0.3)
         peer_takes_over(bench)
-        before = time.monotonic()
         await bench.holding.drained()
-        assert 0.25 < time.monotonic() - before < 0.45
+        assert 0.29 < time.monotonic() - before < 1.5
         assert bench.order == [
             "copy of 10.88.0.200 for 7 s",
             "answers {'shop/web': False}",
@@ -617,7 +617,7 @@ def test_a_keeper_that_ends_without_a_peer_does_not_wait(tmp_path: Path) -> None
         bench.holding.stop_within(10)
         before = time.monotonic()
         await bench.holding.drained()
-        assert time.monotonic() - before < 0.2
+        assert time.monotonic() - before < 1
         assert bench.order == ["copy of 10.88.0.200 for 7 s", "10.88.0.200 removed"]
 
     in_order(tmp_path, work)
