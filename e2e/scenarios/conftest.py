@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def three_nodes(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Three nodes with running pods that hold nothing yet."""
     with Lab(3) as lab:
-        request.node.stash[_LABS] = lab
+        show_when_failed(request.node, lab)
         lab.declare()
         lab.start()
         lab.wait_applied()
@@ -50,7 +50,7 @@ def lab(three_nodes: Lab) -> Iterator[Lab]:
 def keepers(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Three nodes that run nothing but a keeper which was told nothing yet."""
     with Lab(3, servers=0) as lab:
-        request.node.stash[_LABS] = lab
+        show_when_failed(request.node, lab)
         for node in lab.nodes:
             start_keeper(node)
         yield lab
@@ -76,6 +76,11 @@ def fresh_vip(**wanted: Any) -> Vip:
     both, only_six = wanted.pop("dual", False), wanted.pop("v6", False)
     addresses = (four, six) if both else (six,) if only_six else (four,)
     return Vip(addresses, number, **{"preferred": ("n1", "n2", "n3"), **wanted})
+
+
+def show_when_failed(module: pytest.Module, lab: Lab) -> None:
+    """What the lab's processes said is shown with a scenario of the module that fails."""
+    module.stash[_LABS] = lab
 
 
 def heal(lab: Lab) -> None:

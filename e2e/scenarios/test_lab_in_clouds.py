@@ -1,0 +1,133 @@
+"""A VIP in each emulated cloud, held by real node pods: who loses it, how, and where flows go then.
+
+The real provider and SDK tell the cloud which nodes may have the VIP, and nothing that happens here makes them call it
+again. What an operator adds is seen on the real cluster (`on_the_cluster`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from e2e.clouds.regions import REGIONS
+from e2e.lab import EVERY_MILLISECOND, Kind, Lab, Node, Stretch, Vip, now
+from e2e.lab.fabrics import PROBER
+from e2e.lab.follow import wait_until
+from e2e.lab.in_a_cloud import InACloud, in_a_cloud
+from e2e.scenarios.conftest import fresh_vip, heal, show_when_failed
+from havip.model.address import parse_network
+from havip.model.election import Probe
+
+PROBE_MS = 1000
+_PROBE = Probe(
+    59_999, (parse_network(f"{PROBER}/32"),), interval_ms=PROBE_MS, threshold=1, overlap_flows_ms=2 * PROBE_MS
+)
+LEARNT_MS = 2000.0
+"""Without an answer where the network learns by an announcement: five times what one sees."""
+PROBED_MS = 5.0 * 2 * PROBE_MS
+"""Without an answer where two probes have to find out."""
+KINDS = (Kind.UDP, Kind.PROXIED)
+BEFORE = 200_000_000
+
+
+@dataclass
+class Carried:
+    """A HAVip that a cloud carries. `bound_ms`: how long nobody may answer after a fault."""
+
+    cloud: InACloud
+    vip: Vip
+    bound_ms: float
+
+    @property
+    def lab(self) -> Lab:
+        return self.cloud.lab
+
+    def settled(self) -> Node:
+        """The active node, when new flows go to it alone."""
+        active = self.lab.settled(self.vip, seconds=60)
+        self.wait_served_by(active)
+        return active
+
+    def wait_served_by(self, node: Node) -> None:
+        address = self.vip.address
+        wait_until(
+            f"flows go to {node.name} alone", lambda: self.cloud.fabric.serving(address) == {node.name}, seconds=60
+        )
+
+    def writes(self) -> int:
+        return self.cloud.region.service.writes()
+
+
+@pytest.fixture(scope="module", params=sorted(REGIONS))
+def cloud(request: pytest.FixtureRequest) -> Iterator[InACloud]:
+    with Lab(3) as lab, in_a_cloud(lab, request.param) as cloud:
+        show_when_failed(request.node, lab)
+        lab.declare()
+        lab.start()
+        lab.wait_applied()
+        yield cloud
+
+
+@pytest.fixture
+def carried(cloud: InACloud) -> Iterator[Carried]:
+    probed = cloud.region.provider == "Azure"
+    vip = fresh_vip(port=80)
+    made = Carried(cloud, replace(vip, probe=_PROBE) if probed else vip, PROBED_MS if probed else LEARNT_MS)
+    cloud.tell(made.vip)
+    cloud.lab.declare(made.vip)
+    yield made
+    for node in cloud.lab.nodes:
+        if not node.powered:
+            cloud.power_on(node)
+    heal(cloud.lab)
+
+
+def test_the_active_node_alone_gets_flows(carried: Carried) -> None:
+    active = carried.settled()
+    with carried.lab.client_of(carried.vip, kinds=KINDS) as client:
+        client.wait_answered(by=active.number)
+
+
+def test_a_node_that_loses_its_power_is_replaced_without_a_call(carried: Carried) -> None:
+    active, writes = carried.settled(), carried.writes()
+    with carried.lab.client_of(carried.vip, kinds=KINDS) as client:
+        client.wait_answered()
+        start = now()
+        active.power_off()
+        heir = carried.lab.node(carried.lab.observer.wait_one_holder(carried.vip.address, but=active.number))
+        carried.wait_served_by(heir)
+        client.wait_answered(after=now(), seconds=20)
+        outage = client.history().outage_ms(Kind.PROXIED, between=Stretch(start - BEFORE, now()))
+    print(f"{carried.cloud.region.provider}: nobody answered for {outage:.0f} ms")
+    assert outage < carried.bound_ms
+    assert carried.writes() == writes
+
+
+def test_a_planned_switch_loses_next_to_nothing_and_calls_nothing(carried: Carried) -> None:
+    active, writes = carried.settled(), carried.writes()
+    others = [node.name for node in carried.lab.nodes if node is not active]
+    with carried.lab.client_of(carried.vip, kinds=KINDS, spacing_ms=EVERY_MILLISECOND) as client:
+        client.wait_answered()
+        start = now()
+        carried.vip = carried.lab.switch(carried.vip, *others, active.name)
+        carried.wait_served_by(carried.lab.node(others[0]))
+        client.wait_answered(after=now(), seconds=20)
+        outage = client.history().outage_ms(between=Stretch(start - BEFORE, now()))
+    print(f"{carried.cloud.region.provider}: nobody answered for {outage:.0f} ms")
+    assert outage < 100
+    assert carried.writes() == writes
+
+
+def test_node_pods_stopped_one_after_the_other_hand_the_vip_on(carried: Carried) -> None:
+    with carried.lab.client_of(carried.vip, kinds=(Kind.PROXIED,)) as client:
+        client.wait_answered(seconds=20)
+        start = now()
+        for _ in range(2):
+            carried.settled().pod().stop()
+            carried.settled()
+            client.wait_answered(after=now(), seconds=20)
+        outage = client.history().outage_ms(between=Stretch(start, now()))
+    print(f"{carried.cloud.region.provider}: nobody answered for {outage:.0f} ms")
+    assert outage < carried.bound_ms
