@@ -64,6 +64,10 @@ def test_a_plan_without_a_cluster_says_so(
     [
         ("kind: Service", "document 1 must be one of HAVip, HAVipClass, BackendPool of havip.dev/v1alpha1"),
         ("apiVersion: havip.dev/v1alpha1\nkind: HAVip", "document 1: metadata.name: must be there"),
+        (
+            "apiVersion: havip.dev/v1alpha1\nkind: HAVip\nmetadata: {name: web}\nspec: {nodes: {candidats: 3}}",
+            "document 1: spec.nodes.candidats: there is no such field",
+        ),
         ("{", "expected"),
     ],
 )

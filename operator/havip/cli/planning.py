@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 from kubernetes.aio.config.config_exception import ConfigException
+from pydantic import BaseModel, ValidationError
 
-from havip.api.v1alpha1 import ConditionStatus
+from havip.api.v1alpha1 import BackendPool, ConditionStatus, HAVip, HAVipClass
 from havip.cli.failing import MISUSED, Failed
 from havip.controller.cache import Cache
 from havip.controller.kube import ApiFailed, Kube, configuration
@@ -33,6 +34,7 @@ from havip.plan.reasons import Type
 from havip.plan.snapshot import Snapshot
 from havip.provider import CloudFailed, Credentials, NoSuchProvider, Plan, ProviderBroken, find
 
+_MODELS: Mapping[str, type[BaseModel]] = {"HAVip": HAVip, "HAVipClass": HAVipClass, "BackendPool": BackendPool}
 _TAKEN = {one.kind: one for one in (HAVIPS, CLASSES, POOLS)}
 _NEWEST = str(2**62)
 """A resourceVersion that no API server has reached: the file's object counts."""
@@ -71,7 +73,19 @@ def _read(file: Path) -> list[dict[str, Any]]:
             raise Failed(f"{file}: document {number} must be one of {', '.join(_TAKEN)} of {API_VERSION}", code=MISUSED)
         if not isinstance(one.get("metadata"), dict) or not isinstance(one["metadata"].get("name"), str):
             raise Failed(f"{file}: document {number}: metadata.name: must be there", code=MISUSED)
+        if unknown := _unknown_fields(one):
+            raise Failed(f"{file}: document {number}: {unknown[0]}: there is no such field", code=MISUSED)
     return found
+
+
+def _unknown_fields(body: Mapping[str, Any]) -> list[str]:
+    """What the API server would refuse under strict validation; the operator passes over what it does not know."""
+    try:
+        _MODELS[body["kind"]].model_validate({"spec": body.get("spec")}, extra="forbid")
+    except ValidationError as error:
+        wrong = (problem for problem in error.errors() if problem["type"] == "extra_forbidden")
+        return [".".join(map(str, problem["loc"])) for problem in wrong]
+    return []
 
 
 async def _planned(bodies: list[dict[str, Any]], settings: Settings) -> Answer:
