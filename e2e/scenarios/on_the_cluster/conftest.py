@@ -30,7 +30,7 @@ def pytest_runtest_makereport(
     """A failed scenario shows the cluster as it was then."""
     report = yield
     installed = getattr(item, "funcargs", {}).get("installed")
-    if report.failed and report.when == "call" and isinstance(installed, Installation):
+    if report.failed and report.when != "teardown" and isinstance(installed, Installation):
         report.sections.extend(evidence(installed))
     return report
 
@@ -76,10 +76,9 @@ def _has_orders(installed: Installation, class_name: str) -> bool:
 def carried(installation: Installation, cloud: UnderACloud) -> Vip:
     """A HAVip of the cloud's class on its first choice n1, settled."""
     frontends = (("greeting", 90, "greeting"), ("http", 80, "web"))
-    made = Vip("carried", "10.88.0.201", preferred=NODES, class_name=cloud.class_name, frontends=frontends)
-    installation.apply(made.manifest())
-    installation.wait_settled(made.name)
-    return made
+    return installation.apply_settled(
+        Vip("carried", "10.88.0.201", preferred=NODES, class_name=cloud.class_name, frontends=frontends)
+    )
 
 
 @pytest.fixture
@@ -104,7 +103,4 @@ def installation(installed: Installation) -> Iterator[Installation]:
 def vip(installation: Installation, request: pytest.FixtureRequest) -> Vip:
     """A HAVip on its first choice n1, settled, with an address of its own."""
     number = 201 + sum(map(ord, request.node.name)) % 50
-    made = Vip("under-test", f"10.88.0.{number}", preferred=("n1", "n2", "n3"))
-    installation.apply(made.manifest())
-    installation.wait_settled(made.name)
-    return made
+    return installation.apply_settled(Vip("under-test", f"10.88.0.{number}", preferred=("n1", "n2", "n3")))
