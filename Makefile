@@ -9,7 +9,7 @@ export MYPY_CACHE_DIR ?= $(HAVIP_CACHE)/mypy
 PYTHON := .venv/bin/python
 SETUP := @sh e2e/setup/start.sh
 N ?= 5
-# Tests mostly wait: two cores carry three workers (conftest.py says what stays together).
+# Tests mostly wait: two cores carry three workers (tests/side_by_side.py says what stays together).
 WORKERS ?= 3
 
 .PHONY: demo test unit lint bench soak crds lock binaries images clean

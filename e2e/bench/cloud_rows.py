@@ -58,12 +58,8 @@ def _carried(provider: str, vip: Vip) -> Iterator[InACloud]:
 def _settled(cloud: InACloud, vip: Vip) -> str:
     """All stand as they will, and new flows go to the active node alone. Returns its name."""
     active = ready(cloud.lab, vip).name
-    _wait_served_by(cloud, vip, active)
+    cloud.wait_served_by(vip, active)
     return active
-
-
-def _wait_served_by(cloud: InACloud, vip: Vip, node: str) -> None:
-    wait_until(f"new flows go to {node} alone", lambda: cloud.fabric.serving(vip.address) == {node}, seconds=60)
 
 
 def _poweroffs(provider: str, vip: Vip, effort: Effort, kinds: tuple[Kind, ...]) -> list[dict[Kind, float]]:
@@ -86,7 +82,7 @@ def _poweroffs(provider: str, vip: Vip, effort: Effort, kinds: tuple[Kind, ...])
 
 def _wait_served_again(cloud: InACloud, vip: Vip, client: Prober) -> None:
     """Until one node alone is given new flows and the client has been answered by it."""
-    _wait_served_by(cloud, vip, cloud.lab.active(vip).name)
+    cloud.wait_served_by(vip, cloud.lab.active(vip).name)
     client.wait_answered(after=now(), seconds=20)
 
 

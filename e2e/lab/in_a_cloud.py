@@ -11,6 +11,7 @@ from typing import Any
 from e2e.clouds.regions import REGIONS, AzureRegion, HuaweiRegion, Region, Site
 from e2e.lab.declare import Vip
 from e2e.lab.fabrics import PROBER, AzureFabric, Fabric, Gate, HuaweiFabric, Seat, TencentFabric
+from e2e.lab.follow import wait_until
 from e2e.lab.lab import ECHO_PORT, Lab, Node
 from havip.api.v1alpha1.clouds import AzureSettings, HuaweiSettings, TencentSettings
 from havip.model.cloud import CloudNode, Owner, Wanted, WantedVip
@@ -19,6 +20,7 @@ from havip.provider import Credentials, find
 GATEWAY = "10.77.0.1"
 _SETTINGS: Mapping[str, Any] = {"Azure": AzureSettings, "Huawei": HuaweiSettings, "Tencent": TencentSettings}
 _LOOKS = 4
+SERVED_SECONDS = 60.0
 
 
 def settings_of(region: Region) -> object:
@@ -78,6 +80,12 @@ class InACloud:
         """The cloud carries exactly these, with the front end of each and the nodes' echoes."""
         carry(self.region, *(self._wanted(vip) for vip in vips))
         self.fabric.look()
+
+    def wait_served_by(self, vip: Vip, node: str) -> None:
+        """Until new flows go to that node and to nobody else."""
+        wait_until(
+            f"new flows go to {node} alone", lambda: self.fabric.serving(vip.address) == {node}, seconds=SERVED_SECONDS
+        )
 
     def _wanted(self, vip: Vip) -> WantedVip:
         ports = [("TCP", ECHO_PORT), ("UDP", ECHO_PORT), *([("TCP", vip.port)] if vip.port else [])]

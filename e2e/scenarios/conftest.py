@@ -32,10 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def three_nodes(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Three nodes with running pods that hold nothing yet."""
     with Lab(3) as lab:
-        show_when_failed(request.node, lab)
-        lab.declare()
-        lab.start()
-        lab.wait_applied()
+        run_with_nothing(lab, request.node)
         yield lab
 
 
@@ -50,7 +47,7 @@ def lab(three_nodes: Lab) -> Iterator[Lab]:
 def keepers(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Three nodes that run nothing but a keeper which was told nothing yet."""
     with Lab(3, servers=0) as lab:
-        show_when_failed(request.node, lab)
+        request.node.stash[_LABS] = lab
         for node in lab.nodes:
             start_keeper(node)
         yield lab
@@ -78,9 +75,12 @@ def fresh_vip(**wanted: Any) -> Vip:
     return Vip(addresses, number, **{"preferred": ("n1", "n2", "n3"), **wanted})
 
 
-def show_when_failed(module: pytest.Module, lab: Lab) -> None:
-    """What the lab's processes said is shown with a scenario of the module that fails."""
+def run_with_nothing(lab: Lab, module: pytest.Module) -> None:
+    """The nodes' pods run and hold nothing yet; what they say is shown with a scenario of the module that fails."""
     module.stash[_LABS] = lab
+    lab.declare()
+    lab.start()
+    lab.wait_applied()
 
 
 def heal(lab: Lab) -> None:

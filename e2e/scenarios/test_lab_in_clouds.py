@@ -14,9 +14,8 @@ import pytest
 from e2e.clouds.regions import REGIONS
 from e2e.lab import EVERY_MILLISECOND, Kind, Lab, Node, Stretch, Vip, now
 from e2e.lab.fabrics import PROBER
-from e2e.lab.follow import wait_until
 from e2e.lab.in_a_cloud import InACloud, in_a_cloud
-from e2e.scenarios.conftest import fresh_vip, heal, show_when_failed
+from e2e.scenarios.conftest import fresh_vip, heal, run_with_nothing
 from havip.model.address import parse_network
 from havip.model.election import Probe
 
@@ -60,10 +59,7 @@ class Carried:
         return active
 
     def wait_served_by(self, node: Node) -> None:
-        address = self.vip.address
-        wait_until(
-            f"flows go to {node.name} alone", lambda: self.cloud.fabric.serving(address) == {node.name}, seconds=60
-        )
+        self.cloud.wait_served_by(self.vip, node.name)
 
     def writes(self) -> int:
         return self.cloud.region.service.writes()
@@ -72,10 +68,7 @@ class Carried:
 @pytest.fixture(scope="module", params=sorted(REGIONS))
 def cloud(request: pytest.FixtureRequest) -> Iterator[InACloud]:
     with Lab(3) as lab, in_a_cloud(lab, request.param) as cloud:
-        show_when_failed(request.node, lab)
-        lab.declare()
-        lab.start()
-        lab.wait_applied()
+        run_with_nothing(lab, request.node)
         yield cloud
 
 

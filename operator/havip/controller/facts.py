@@ -245,23 +245,27 @@ def _config_map(body: Mapping[str, Any]) -> PoolDocument | Template | UninstallM
     return None
 
 
+def _class_of(body: Mapping[str, Any]) -> str | None:
+    """The class that a DaemonSet or pod of ours serves; None = it is somebody else's."""
+    labels = body["metadata"].get("labels") or {}
+    return labels.get(CLASS_LABEL) if labels.get("app.kubernetes.io/name") == NODE_POD else None
+
+
 def _daemon_set(body: Mapping[str, Any]) -> OwnDaemonSet | None:
-    raw = body["metadata"]
-    labels = raw.get("labels") or {}
-    if labels.get("app.kubernetes.io/name") != NODE_POD or CLASS_LABEL not in labels:
+    class_name = _class_of(body)
+    if class_name is None:
         return None
+    raw = body["metadata"]
     return OwnDaemonSet(
-        class_name=labels[CLASS_LABEL],
+        class_name=class_name,
         digest=(raw.get("annotations") or {}).get(DIGEST_ANNOTATION, ""),
         generation=raw.get("generation", 1),
     )
 
 
 def _pod(body: Mapping[str, Any]) -> NodePod | None:
-    labels, node = body["metadata"].get("labels") or {}, (body.get("spec") or {}).get("nodeName")
-    if labels.get("app.kubernetes.io/name") != NODE_POD or CLASS_LABEL not in labels or not node:
-        return None
-    return NodePod(labels[CLASS_LABEL], node)
+    class_name, node = _class_of(body), (body.get("spec") or {}).get("nodeName")
+    return NodePod(class_name, node) if class_name is not None and node else None
 
 
 def _addresses(texts: Any) -> tuple[Address, ...]:
