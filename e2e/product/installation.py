@@ -242,6 +242,7 @@ class Installation:
             except TimeoutError:
                 if not more:
                     raise
+                print(f"HAVip {vip.name} began on {self.active_node(vip.name) or 'no node'}: made anew")
                 self.delete(vip.name)
         return vip
 
