@@ -50,6 +50,8 @@ def keepers(request: pytest.FixtureRequest) -> Iterator[Lab]:
         request.node.stash[_LABS] = lab
         for node in lab.nodes:
             start_keeper(node)
+        for node in lab.nodes:  # a signal before its handlers stand is lost on the first process of a container
+            node.pod().wait_report("the keeper is there", lambda _report: True)
         yield lab
 
 

@@ -368,6 +368,9 @@ def test_a_short_grace_period_costs_the_flows_first(lab: Lab, new_vip: NewVip) -
     old.pod().environment = {"HAVIP_GRACE_SECONDS": "2"}
     try:
         start_keeper(old)
+        # While its keepalived comes up, others would be as far as it is.
+        declare(lab, replace(vip, ineligible=frozenset({"n2", "n3"})), edit=probed(slow))
+        said_state(old, vip, State.ACTIVE)
         declare(lab, vip, edit=probed(slow))
         assert protected(lab, vip) is old
         begun = now()

@@ -53,6 +53,9 @@ class MemoryWorkbench:
             if not str(value.get("owner", "")).endswith("-edge")
         }
 
+    def save(self):
+        return self.cloud.save()
+
     def fail(self, fault, *, times):
         self.cloud.fail(fault, times=times)
 

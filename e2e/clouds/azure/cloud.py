@@ -75,6 +75,10 @@ class AzureCloud:
 
     # -- for whoever sets the scene ---------------------------------------------------------------------------------
 
+    def save(self) -> Callable[[], None]:
+        """Notes what is there while nobody writes; the answer puts it back, as often as it is called."""
+        return self._store.save()
+
     def id(self, kind: str, name: str, *, group: str = GROUP) -> str:
         """A resource's id. `name` may go on to a child: `v/subnets/s`."""
         return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Network/{kind}/{name}"

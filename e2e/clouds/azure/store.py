@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Json = dict[str, Any]
@@ -35,6 +35,15 @@ class Store:
     def remember(self) -> None:
         """A write is about to happen."""
         self._before = copy.deepcopy(self._now)
+
+    def save(self) -> Callable[[], None]:
+        """Notes what is there; the answer puts it back, as often as it is called. No ETag comes twice."""
+        saved = copy.deepcopy((self._now, self._before))
+
+        def restore() -> None:
+            self._now, self._before = copy.deepcopy(saved)
+
+        return restore
 
     def put(self, resource: str, body: Json) -> Json:
         there = self._now.get(resource.lower())

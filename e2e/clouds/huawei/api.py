@@ -10,7 +10,7 @@ import ipaddress
 import json
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from e2e.clouds.huawei.store import Guesses, Network, Refused, Store, Wire
@@ -58,6 +58,15 @@ class HuaweiCloud:
         self.lock = threading.RLock()
         self.store = Store(project, {one.id: one for one in networks}, self.guesses)
         self._before: Store | None = None
+
+    def save(self) -> Callable[[], None]:
+        """Notes what is there while nobody writes; the answer puts it back, as often as it is called."""
+        saved = copy.deepcopy((self.store, self._before))
+
+        def restore() -> None:
+            self.store, self._before = copy.deepcopy(saved)
+
+        return restore
 
     def reads(self, request: Request) -> bool:
         return request.method == "GET"

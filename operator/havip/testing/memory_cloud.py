@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -63,6 +63,15 @@ class MemoryCloud:
 
     def __post_init__(self) -> None:
         self._before = copy.deepcopy(self.objects)
+
+    def save(self) -> Callable[[], None]:
+        """Notes what is there; the answer puts it back, as often as it is called."""
+        saved = copy.deepcopy((self.objects, self._before))
+
+        def restore() -> None:
+            self.objects, self._before = copy.deepcopy(saved)
+
+        return restore
 
     def fail(self, fault: Fault, *, times: int = 1) -> None:
         """Let the next calls to which the fault can happen meet it."""

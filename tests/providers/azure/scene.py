@@ -150,6 +150,9 @@ class AzureWorkbench:
     def foreign(self):
         return _foreign(self.cloud.everything())
 
+    def save(self):
+        return self.cloud.save()
+
     def fail(self, fault, *, times):
         self.service.fail(Trouble(fault.value), times=times)
 

@@ -57,7 +57,6 @@ class HuaweiWorkbench:
             keys={ACCESS_KEY: ""},
             guesses=guesses or Guesses(),
         )
-        self.store = self.cloud.store
         self.service = Service(self.cloud)
         self.provider = HuaweiProvider()
         self.nics = {
@@ -88,6 +87,10 @@ class HuaweiWorkbench:
         )["id"]
         self.store.add_eip(FREE_EIP, "203.0.113.1")
         self.store.add_eip(TAKEN_EIP, "203.0.113.2", port=self.foreign_vip)
+
+    @property
+    def store(self):
+        return self.cloud.store
 
     @property
     def settings(self):
@@ -145,6 +148,9 @@ class HuaweiWorkbench:
                     one for one in port["allowed_address_pairs"] if one["ip_address"] != UNCHECKED["ip_address"]
                 ]
         return ports, {name: one for name, one in all_of_it["eips"].items() if name != FREE_EIP}
+
+    def save(self):
+        return self.cloud.save()
 
     def fail(self, fault, *, times):
         self.service.fail(TROUBLES[fault], times=times)

@@ -148,6 +148,9 @@ class TencentWorkbench:
             }
         )
 
+    def save(self):
+        return self.cloud.save()
+
     def fail(self, fault, *, times):
         for _ in range(times):
             self.service.fail(TROUBLES[fault])
