@@ -20,12 +20,13 @@ from typing import Any, Self
 
 from e2e.cluster import control_plane
 from e2e.cluster.commands import run, until
-from e2e.cluster.control_plane import ControlPlane, Ports, binary
+from e2e.cluster.control_plane import COLLECTING_SELDOM, ControlPlane, Ports, binary
 from e2e.cluster.daemon import Daemon
 from e2e.cluster.network import CLIENT, CONTROL_PLANE, FIXED_HOSTS, Place, node_place
 from e2e.cluster.node import Node
 from e2e.cluster.prepared import prepared_root
 from e2e.cluster.records import Ownership, erase_left_behind, erase_orphaned_disks, free_prefix, record_for_this_process
+from e2e.lab.namespaces import Namespace
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONTROLLERS = ("kube-controller-manager", "kube-scheduler")
@@ -97,6 +98,7 @@ class Cluster:
                 address=Place(CONTROL_PLANE, FIXED_HOSTS[CONTROL_PLANE]).address,
                 listen="0.0.0.0",
                 within=self.record.entering(CONTROL_PLANE),
+                namespace=Namespace(self.network.namespace(CONTROL_PLANE)),
                 ports=Ports(),
             ),
             folder=self._folder(CONTROL_PLANE),
@@ -157,6 +159,10 @@ class Cluster:
         """`kubectl get args -o json`, parsed."""
         return self.control.get(*args)
 
+    def read(self, path: str) -> Any:
+        """What the API server has at a path, parsed; for what is asked again and again."""
+        return self.control.read(path)
+
     def helm(self, *args: str) -> str:
         """Standard output of `helm args`; fails with what it said."""
         environment = [f"HELM_{kind}_HOME={self.disk}/helm/{kind.lower()}" for kind in ("CACHE", "CONFIG", "DATA")]
@@ -167,7 +173,7 @@ class Cluster:
         """Names of the nodes that Kubernetes says are Ready."""
         return {
             node["metadata"]["name"]
-            for node in self.get("nodes")["items"]
+            for node in self.read("/api/v1/nodes")["items"]
             for condition in node["status"].get("conditions", ())
             if condition["type"] == "Ready" and condition["status"] == "True"
         }
@@ -265,7 +271,11 @@ class Cluster:
 
     def _spawn(self, where: str, name: str, argv: list[str]) -> None:
         self._daemons[f"{name} on {where}"] = Daemon(
-            f"{name} on {where}", argv, log=self._folder(where) / f"{name}.log", within=self.record.entering(where)
+            f"{name} on {where}",
+            argv,
+            log=self._folder(where) / f"{name}.log",
+            within=self.record.entering(where),
+            environment=COLLECTING_SELDOM,
         )
 
     def _bury(self, *titles: str) -> None:

@@ -40,5 +40,5 @@ def until(
         meanwhile()
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not so after {seconds:.0f} s{complaint}")
-        # A question is a kubectl, and on two cores it competes with what it asks about: at most half of the time.
-        time.sleep(max(0.1, time.monotonic() - asked))
+        # On two cores a question competes with what it asks about: at most a third of the time.
+        time.sleep(max(0.1, 2 * (time.monotonic() - asked)))

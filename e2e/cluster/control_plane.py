@@ -10,6 +10,8 @@ network namespace. No data survives; etcd does not even sync its files to the di
 from __future__ import annotations
 
 import contextlib
+import http
+import http.client
 import json
 import os
 import shutil
@@ -26,11 +28,15 @@ from typing import Any
 
 from e2e.cluster.certificates import Authority, Pair, Use, service_account_keys
 from e2e.cluster.daemon import Daemon
+from e2e.lab.namespaces import Namespace, inside
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SERVICE_RANGE = "10.96.0.0/24"
 SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1")
+COLLECTING_SELDOM = {"GOGC": "300"}
+"""Environment of Kubernetes' own programs: some memory for CPU seconds, of which two cores have few."""
 _READY_SECONDS = 60.0
+_ANSWER_SECONDS = 10.0
 
 
 class MissingBinary(RuntimeError):
@@ -70,12 +76,14 @@ class Network:
     """Where a control plane lives.
 
     `address`: where clients find the API server. `within`: command prefix that enters its network namespace; every
-    process here, kubectl too, is started with it. `listen`: what the API server binds.
+    process here, kubectl too, is started with it. `namespace`: that network namespace; None: the machine's own.
+    `listen`: what the API server binds.
     """
 
     address: str = "127.0.0.1"
     listen: str = "127.0.0.1"
     within: tuple[str, ...] = ()
+    namespace: Namespace | None = None
     ports: Ports | None = None
     """None: free ones, picked at the start."""
 
@@ -165,14 +173,20 @@ class ControlPlane:
 
     def wait_until_ready(self, *, seconds: float = _READY_SECONDS) -> None:
         deadline = time.monotonic() + seconds
-        while self._kubectl(("get", "--raw", "/readyz"), user="admin").stdout != "ok":
+        while not self._is_ready():
             for daemon in (self.etcd, self.api_server):
                 if daemon is not None:
                     daemon.check()
             if time.monotonic() > deadline:
                 tail = self.api_server.tail() if self.api_server is not None else "it is not started"
                 raise TimeoutError(f"kube-apiserver was not ready after {seconds:.0f} s:\n{tail}")
-            time.sleep(0.1)  # nothing announces readiness; each question costs a kubectl
+            time.sleep(0.1)  # nothing announces readiness
+
+    def _is_ready(self) -> bool:
+        try:
+            return self._asked("/readyz") == b"ok"
+        except NotAnswered:
+            return False
 
     def kubeconfig(self, user: str = "admin", *, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig with a certificate of `user`. admin is a cluster administrator, whatever `groups` says."""
@@ -204,6 +218,30 @@ class ControlPlane:
         """`kubectl get ... -o json`, parsed."""
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
+    def read(self, path: str) -> Any:
+        """What the API server has at a path, parsed: `kubectl get --raw` without the tenth of a CPU second that
+        a kubectl takes. Raises `NotAnswered`."""
+        return json.loads(self._asked(path))
+
+    def _asked(self, path: str) -> bytes:
+        def ask() -> tuple[int, bytes]:
+            connection = http.client.HTTPSConnection(
+                self._network.address, self.ports.api, context=self.tls(), timeout=_ANSWER_SECONDS
+            )
+            with contextlib.closing(connection):
+                connection.request("GET", path)
+                reply = connection.getresponse()
+                return reply.status, reply.read()
+
+        place = self._network.namespace
+        try:
+            status, body = ask() if place is None else inside(place, ask)
+        except (OSError, http.client.HTTPException) as error:
+            raise NotAnswered(path, str(error)) from None
+        if status != http.HTTPStatus.OK:
+            raise NotAnswered(path, f"{status}, {body.decode(errors='replace')}")
+        return body
+
     def apply(self, *documents: dict[str, Any], server_side: bool = True, validate: str = "strict") -> None:
         """`kubectl apply` of the documents; unknown fields are an error unless `validate` says otherwise."""
         flags = [f"--server-side={str(server_side).lower()}", f"--validate={validate}"]
@@ -218,12 +256,13 @@ class ControlPlane:
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "HOME": str(self.folder)},  # kubectl's discovery cache stays with this API server
+            # HOME: kubectl's discovery cache stays with this API server.
+            env={**os.environ, **COLLECTING_SELDOM, "HOME": str(self.folder)},
         )
 
     def _daemon(self, name: str, *flags: str) -> Daemon:
         log = self.folder / f"{name}.log"
-        return Daemon(name, [binary(name), *flags], log=log, within=self._network.within)
+        return Daemon(name, [binary(name), *flags], log=log, within=self._network.within, environment=COLLECTING_SELDOM)
 
     def _api_server_flags(self) -> tuple[str, ...]:
         folder = self.folder
@@ -281,6 +320,14 @@ class KubectlError(RuntimeError):
 
     def __init__(self, arguments: Sequence[str], code: int, message: str) -> None:
         super().__init__(f"kubectl {' '.join(arguments)} ended with {code}: {message.strip()}")
+        self.message = message
+
+
+class NotAnswered(KubectlError):
+    """The API server, asked without a kubectl, said no or nothing."""
+
+    def __init__(self, path: str, message: str) -> None:
+        RuntimeError.__init__(self, f"GET {path}: {message}")
         self.message = message
 
 

@@ -21,6 +21,7 @@ from e2e.cluster.cluster import CHECKOUT, Cluster
 from e2e.cluster.commands import run
 from e2e.cluster.control_plane import binary
 from e2e.setup.images import product_images
+from havip.controller.resources import HAVIPS, NODE_OBJECTS, PODS
 
 MANIFESTS = Path(__file__).parent / "manifests"
 CHART = CHECKOUT / "charts" / "havip-operator"
@@ -162,27 +163,29 @@ class Installation:
     # ---- what users see
 
     def havip(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.cluster.get("havip", name, f"--namespace={USER_NAMESPACE}")
+        found: dict[str, Any] = self.cluster.read(HAVIPS.path(USER_NAMESPACE, name))
         return found
 
     def condition(self, name: str, kind: str) -> dict[str, Any]:
         """A condition of a HAVip; empty while there is none."""
-        conditions = self.havip(name).get("status", {}).get("conditions", [])
-        return next((one for one in conditions if one["type"] == kind), {})
+        return _condition(self.havip(name), kind)
 
     def active_node(self, name: str) -> str:
         """`status.activeNode`; empty while there is none."""
-        return str(self.havip(name).get("status", {}).get("activeNode", ""))
+        return _active_node(self.havip(name))
+
+    def is_ready(self, name: str) -> bool:
+        return _is_ready(self.havip(name))
 
     def wait_ready(self, *names: str, seconds: float = 60) -> None:
         for name in names:
-            self.cluster.until(partial(self._is_ready, name), f"HAVip {name} is Ready", seconds)
+            self.cluster.until(partial(self.is_ready, name), f"HAVip {name} is Ready", seconds)
 
     def wait_agents(self, *, seconds: float = 90) -> None:
         """Back when the agent of every node, of every class, has found its interface and said so."""
 
         def reported() -> bool:
-            found = self.cluster.get("havipnodes", "--all-namespaces")["items"]
+            found = self.cluster.read(NODE_OBJECTS.path())["items"]
             classes = {one["spec"]["className"] for one in found}
             said = sum("interface" in one.get("status", {}) for one in found)
             return said == len(self.cluster.nodes) * max(1, len(classes))
@@ -191,9 +194,8 @@ class Installation:
 
     def node_pods(self) -> list[dict[str, Any]]:
         """The node pods as they are now."""
-        found: list[dict[str, Any]] = self.cluster.get(
-            "pods", f"--namespace={NAMESPACE}", "--selector=app.kubernetes.io/name=havip-node"
-        )["items"]
+        selected = f"{PODS.path(NAMESPACE)}?labelSelector=app.kubernetes.io%2Fname%3Dhavip-node"
+        found: list[dict[str, Any]] = self.cluster.read(selected)["items"]
         return found
 
     def wait_rolled(self, is_new: Callable[[dict[str, Any]], bool], *, seconds: float = 240) -> None:
@@ -222,8 +224,9 @@ class Installation:
         """Back when the VIP is Ready on its first choice: the elections of the start are over. Returns the node."""
 
         def best() -> bool:
-            preferred = self.havip(name)["spec"]["nodes"].get("preferred") or [self.active_node(name)]
-            return self._is_ready(name) and self.active_node(name) == preferred[0]
+            found = self.havip(name)
+            preferred = found["spec"]["nodes"].get("preferred") or [_active_node(found)]
+            return _is_ready(found) and _active_node(found) == preferred[0]
 
         self.cluster.until(best, f"HAVip {name} is Ready on its first choice", seconds)
         return self.active_node(name)
@@ -297,11 +300,19 @@ class Installation:
             "delete", "havip", name, f"--namespace={USER_NAMESPACE}", f"--wait={str(wait).lower()}", "--timeout=90s"
         )
 
-    def _is_ready(self, name: str) -> bool:
-        found = self.havip(name)
-        status = found.get("status", {})
-        ready = self.condition(name, "Ready")
-        return ready.get("status") == "True" and status.get("observedGeneration") == found["metadata"]["generation"]
+
+def _condition(havip: dict[str, Any], kind: str) -> dict[str, Any]:
+    return next((one for one in havip.get("status", {}).get("conditions", ()) if one["type"] == kind), {})
+
+
+def _active_node(havip: dict[str, Any]) -> str:
+    return str(havip.get("status", {}).get("activeNode", ""))
+
+
+def _is_ready(havip: dict[str, Any]) -> bool:
+    """By a status that has seen the newest spec."""
+    seen = havip.get("status", {}).get("observedGeneration") == havip["metadata"]["generation"]
+    return seen and _condition(havip, "Ready").get("status") == "True"
 
 
 def _pod_is_ready(pod: dict[str, Any]) -> bool:

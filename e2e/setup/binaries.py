@@ -59,7 +59,7 @@ def make_go(workshop: Workshop) -> None:
     shutil.rmtree(beside, ignore_errors=True)
     workshop.run(
         [
-            *workshop.pip_install,
+            *workshop.pip("install"),
             "--no-compile",
             "--no-deps",
             "--only-binary=:all:",

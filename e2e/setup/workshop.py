@@ -39,10 +39,9 @@ class Workshop:
         """The virtual environment's interpreter."""
         return self.checkout / ".venv" / "bin" / "python"
 
-    @property
-    def pip_install(self) -> list[str | Path]:
-        """The beginning of an installation into the virtual environment."""
-        return [self.python, "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar=off"]
+    def pip(self, command: str) -> list[str | Path]:
+        """The beginning of a command of the virtual environment's pip."""
+        return [self.python, "-m", "pip", "--disable-pip-version-check", command, "--progress-bar=off"]
 
     def run(
         self, argv: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, where: Path | None = None
