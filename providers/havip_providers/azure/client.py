@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
 from azure.core.credentials import AccessToken, TokenCredential
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, DecodeError, HttpResponseError
 from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.identity import ClientSecretCredential, ManagedIdentityCredential, WorkloadIdentityCredential
@@ -252,8 +252,8 @@ def _call(what: str, call: Callable[[], _T]) -> _T:
         return call()
     except AzureError as error:
         failed = _translated(error, what)
-    except ValueError:
-        failed = Unavailable(f"{what}: the answer cannot be read")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # what the SDK makes of a body that is odd
+        failed = Unavailable(f"{what}: the answer cannot be read ({type(error).__name__})")
     raise failed
 
 
@@ -264,6 +264,8 @@ def _translated(error: AzureError, what: str) -> CloudFailed:
             return Unavailable(f"{what}: the sign-in service answers {status}")
         found = _CODE.search(str(error.message))
         return Forbidden(f"{what}: Azure does not take the credentials" + (f" ({found[0]})" if found else ""))
+    if isinstance(error, DecodeError):
+        return Unavailable(f"{what}: the answer cannot be read ({status})")
     if isinstance(error, _StillRunning):
         return Unavailable(f"{what}: the operation is still running")
     if not status:

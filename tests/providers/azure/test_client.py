@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from e2e.clouds.azure import Script
-from e2e.clouds.service import Trouble
+from e2e.clouds.service import Answer, Service, Trouble
 from tests.providers.azure.scene import BALANCER, TOKEN, apply_all, plan_of, reach, settings
 
 from havip.provider import (
@@ -85,6 +85,33 @@ def test_a_cloud_that_does_not_answer_is_given_up_at_once(bench):
     failed = failure_of(here, nowhere)
     assert isinstance(failed, Unavailable)
     assert time.monotonic() - began < 5
+
+
+class Odd:
+    """Something between us and the cloud that answers everything, and not what was asked."""
+
+    def __init__(self, body):
+        self.body = body
+
+    def reads(self, request):
+        return True
+
+    def answer(self, request, trouble):
+        return Answer(200, self.body, {"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>", b"", b"[]", b'"hello"', b'{"value": 1}', b'{"value": [1]}'],
+)
+def test_an_answer_that_cannot_be_read_is_an_absence_that_passes(bench, body):
+    wanted = bench().wanted(1)
+    with Service(Odd(body)).serving() as odd:
+        where = settings(endpoint=odd.endpoint, loadBalancer={"name": BALANCER})
+        failed = failure_of(bench(), replace(wanted, settings=where))
+    assert isinstance(failed, Unavailable)
+    assert "cannot be read" in str(failed)
+    assert failed.again
 
 
 def test_an_operation_without_end_is_left(bench):
