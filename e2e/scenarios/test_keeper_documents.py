@@ -347,11 +347,13 @@ def test_addresses_of_both_families_move_together(lab: Lab, new_vip: NewVip, kin
             lab.observer.wait_one_holder(address, but=active.number)
         client.wait_answered()
         lost = client.history().outage_ms()
-    heir = settled(lab, vip)
+    heir, end = settled(lab, vip), now()
     history = lab.observer.history()
-    became = {history.became_active(address, Stretch(before, now())) for address in vip.addresses}
+    became = {history.became_active(address, Stretch(before, end)) for address in vip.addresses}
     print(f"SIGKILL of keepalived, {len(vip.addresses)} addresses: {lost:.0f} ms without an answer, {became} active")
-    assert all(numbers[-1] == heir.number for numbers in became)
+    # On a machine without a CPU to spare another standby may begin first; that is for other scenarios.
+    assert len(became) == 1
+    assert {history.held_by(address, end) for address in vip.addresses} == {(heir.number,)}
     assert active.number not in set().union(*became)
     assert lost < 1500
 
