@@ -148,6 +148,15 @@ def test_an_object_that_never_could_be_read_is_named_as_unreadable_and_hides_nob
     assert seen.unreadable == {Key("shop", "bad"), Key("shop", "worse")}
 
 
+def test_a_node_object_that_never_could_be_read_is_named() -> None:
+    cache = Cache()
+    body = havip_node()
+    body["spec"]["ofALaterVersion"] = 1
+    cache.observe(resources.NODE_OBJECTS, body)
+    found = snapshot(cache)
+    assert (found.node_objects, found.unreadable_nodes) == ({}, {"edge.n1"})
+
+
 def test_a_status_that_cannot_be_read_counts_as_none() -> None:
     cache = filled((resources.HAVIPS, havip(status={"observedGeneration": "many"})))
     assert snapshot(cache).havips[WEB].object.status.observed_generation == -1
@@ -201,7 +210,7 @@ def test_a_service_that_becomes_wanted_has_to_be_listed_once() -> None:
     cache.listed({WEB})
     assert cache.unlisted_services() == frozenset()
     cache.forget(resources.POOLS, WEB)
-    cache.listed(())
+    assert cache.wanted_services() == {api_server}
     again = pool_of_service("web", "web")
     again["metadata"]["uid"] = "another"
     cache.observe(resources.POOLS, again)

@@ -175,6 +175,57 @@ def test_a_throttled_cloud_is_not_stormed():
     tried(story)
 
 
+def test_a_cloud_that_said_when_to_come_again_is_not_asked_sooner_for_another_wish():
+    async def story(bench):
+        bench.cloud.fail(Fault.THROTTLED)
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        await bench.until(lambda report: report.trouble is not None)
+        calls = bench.cloud.calls
+        waited = next(iter(bench.clouds._workers.values()))
+        waited._not_before += 0.3
+        for number in range(20):
+            bench.clouds.want({"edge": a_wish(a_vip(address=f"10.0.0.{110 + number}"))})
+            await asyncio.sleep(0.005)
+        assert bench.cloud.calls == calls
+        await bench.until(lambda report: report.carries(WEB))
+        assert bench.cloud.objects["address/10.0.0.129"]
+
+    tried(story)
+
+
+def test_it_is_remembered_how_the_cloud_had_each_vip_last():
+    async def story(bench):
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        report = await bench.until(lambda report: report.carries(WEB))
+        assert report.carried == {WEB: a_vip()}
+        bench.cloud.denied = frozenset({"memory/write"})
+        bench.clouds.want({"edge": a_wish(a_vip(address="10.0.0.101"))})
+        report = await bench.until(lambda report: report.trouble is not None)
+        assert report.carried == {WEB: a_vip()}
+
+    tried(story)
+
+
+def test_changes_that_name_no_havip_keep_a_class_from_being_empty():
+    class Nameless(MemoryProvider):
+        def plan(self, desired, observed):
+            plan = super().plan(desired, observed)
+            return replace(plan, changes=tuple(replace(one, havips=()) for one in plan.changes))
+
+    async def story(bench):
+        bench.leads = False
+        bench.cloud.objects["address/10.0.0.100"] = {
+            "owner": a_wish().wanted.owner.mark, "havip": "shop/web", "address": "10.0.0.100", "interfaces": []
+        }  # fmt: skip
+        bench.clouds.want({"edge": a_wish()})
+        report = await bench.until(lambda report: report.looked)
+        assert (report.pending, report.unnamed, report.empty) == (frozenset(), True, False)
+        assert not report.has_given_back(WEB)
+
+    cloud = a_cloud()
+    tried(story, cloud=cloud, provider=Nameless(cloud))
+
+
 def test_a_missing_permission_is_named_and_not_asked_for_again_and_again():
     async def story(bench):
         bench.cloud.denied = frozenset({"memory/write"})

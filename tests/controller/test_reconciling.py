@@ -149,6 +149,19 @@ def test_one_that_fails_is_held_and_the_others_are_written() -> None:
     assert writes.begun.count(status("bad")) == 1
 
 
+def test_one_that_cannot_be_made_is_tried_less_and_less_often() -> None:
+    """It is never in the cache, so it looks like one that is gone."""
+    loop = Loop([status("new")], Writes(new=ApiFailed(403, "a policy denies it")))
+    delays = []
+    for _ in range(5):
+        loop.once()
+        wait = loop.queue.wait()
+        assert wait is not None
+        delays.append(wait)
+        time.sleep(wait)
+    assert delays[-1] > 4 * delays[0]
+
+
 def test_one_that_is_gone_is_no_failure() -> None:
     loop = Loop([status("gone")], Writes(gone=ApiFailed(404, "not found")))
     assert loop.once() == 0

@@ -10,7 +10,7 @@ from havip.model.keys import Key, node_object_name, pool_object_name
 from havip.model.node import InterfaceChoice, InterfaceSource, NodeSpec, NodeStatus
 from havip.model.pool import Pool, RealServer, parse_http_path
 from havip.model.refusal import Refused
-from havip.model.report import InstanceReport, KeeperReport
+from havip.model.report import InstanceReport, KeeperReport, left_out_from_json
 
 
 def a_spec(**over: Any) -> dict[str, Any]:
@@ -97,6 +97,12 @@ def test_a_status_survives_its_wire_form_and_carries_no_null() -> None:
     assert NodeStatus.from_json(body).to_json() == body
     vip = InstanceReport.from_json({**body["vips"][0], "outageMilliseconds": None})
     assert "outageMilliseconds" not in vip.to_json()
+
+
+@pytest.mark.parametrize("reason", ["", "a b", "naïve", 'x"y', "A" * 65, "line\nbreak"])
+def test_a_reason_that_no_condition_takes_is_replaced(reason: str) -> None:
+    found = left_out_from_json({"havip": "shop/api", "reason": reason, "field": "", "message": "80"})
+    assert found.reason == "LeftOut"
 
 
 def test_a_keeper_report_survives_its_wire_form() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from havip.api.v1alpha1 import ConditionStatus
 from havip.model.keys import Key
-from havip.plan.change import Kind
+from havip.plan.change import ApplyNode, DeleteNode, Kind
 from havip.plan.cloud_report import CloudReport, SeenAt, Trouble
 from havip.plan.desired import desired
 from havip.testing.builders import a_class, a_frontend, a_havip, a_node, a_node_object, a_pool, a_snapshot
@@ -141,6 +141,99 @@ def test_a_class_goes_when_its_cloud_has_nothing_of_it_left():
     report(cluster)
     assert WEB not in cluster.snapshot.havips
     assert "edge" not in cluster.snapshot.classes
+
+
+@pytest.mark.parametrize("left", [{"unnamed": True}, {"pending": frozenset({Key("shop", "other")})}])
+def test_a_class_waits_for_what_is_left_in_its_cloud_whoever_it_is_for(left):
+    cluster = a_cluster()
+    cluster.delete(Kind.CLASS, Key("", "edge"))
+    cluster.delete(Kind.HAVIP, WEB)
+    cluster.settle()
+    report(cluster, **left)
+    assert "edge" in cluster.snapshot.classes
+    report(cluster)
+    assert "edge" not in cluster.snapshot.classes
+
+
+def test_a_deleted_class_that_may_go_anyway_does_not_wait_for_its_cloud_and_says_how():
+    cluster = a_cluster(classes=[a_cloudy_class(credentialsSecret="key")])
+    cluster.delete(Kind.CLASS, Key("", "edge"))
+    cluster.delete(Kind.HAVIP, WEB)
+    anyway = {"havip.dev/release-anyway": "true"}
+    seen = cluster.snapshot.havips[WEB]
+    gone = replace(seen, metadata=replace(seen.metadata, annotations=anyway))
+    cluster.snapshot = replace(cluster.snapshot, havips={WEB: gone})
+    cluster.settle()
+    of = cluster.snapshot.classes["edge"]
+    said = next(one for one in of.object.status.conditions if one.type == "Ready").message
+    assert said.endswith("annotate it with havip.dev/release-anyway=true to leave the cloud as it is")
+    of = replace(of, metadata=replace(of.metadata, annotations=anyway))
+    cluster.snapshot = replace(cluster.snapshot, classes={"edge": of})
+    cluster.settle()
+    assert cluster.snapshot.classes == {}
+
+
+def test_a_vip_without_a_node_keeps_what_it_has_in_the_cloud():
+    """All nodes of a class may be away for a night; the address must not become somebody else's."""
+    cluster = a_cluster()
+    report(cluster)
+    cluster.snapshot = replace(cluster.snapshot, nodes={})
+    cluster.settle()
+    cluster.wait(600)
+    cluster.settle()
+    assert (wish(cluster).wanted.vips, wish(cluster).wanted.kept) == ((), {WEB})
+    cluster.delete(Kind.HAVIP, WEB)
+    cluster.settle()
+    assert wish(cluster).wanted.kept == frozenset()
+
+
+def test_what_an_unreadable_node_object_has_on_record_is_neither_overwritten_nor_given_back():
+    """An operator stepped back by a version reads its successor's objects."""
+    cluster = a_cluster()
+    report(cluster)
+    objects = dict(cluster.snapshot.node_objects)
+    del objects["edge.n1"]
+    cluster.snapshot = replace(cluster.snapshot, node_objects=objects, unreadable_nodes=frozenset({"edge.n1"}))
+    assert not [one for one in cluster.plan() if isinstance(one, (ApplyNode, DeleteNode))]
+    assert (wish(cluster).wanted.vips, wish(cluster).wanted.kept) == ((), {WEB})
+    cluster.snapshot = replace(cluster.snapshot, unreadable_nodes=frozenset({"other.n1"}))
+    assert [one.name for one in cluster.plan() if isinstance(one, ApplyNode)] == ["edge.n1"]
+
+
+def test_a_node_on_its_way_out_is_a_candidate_that_the_cloud_need_not_know():
+    nodes = [a_node(f"n{number}") for number in range(1, 5)]
+    cluster = a_cluster(nodes=nodes, node_objects=[a_node_object(f"n{number}") for number in range(1, 5)])
+    (vip,) = wish(cluster).wanted.vips
+    assert vip.leaving == ()
+    (active,) = cluster.holders(WEB)
+    cluster.power_off(active)
+    cluster.set_ready(active, False)
+    cluster.settle()
+    cluster.wait(301)
+    cluster.settle()
+    (vip,) = wish(cluster).wanted.vips
+    assert vip.leaving == (active,)
+    assert len(set(vip.candidates) - {active}) == 3
+
+
+def test_a_changed_vip_that_the_cloud_refuses_is_not_said_to_be_carried():
+    cluster = a_cluster(a_havip(frontends=[a_frontend(443)]), pools=[a_pool()])
+    (before,) = wish(cluster).wanted.vips
+    report(cluster, carried={WEB: before})
+    assert condition(cluster, "Programmed").status is ConditionStatus.TRUE
+    trouble = Trouble("RefusedByCloud", "no more rules")
+    older = replace(before, candidates=("n1",))
+    report(cluster, looked=False, carried={WEB: older}, trouble=trouble)
+    assert condition(cluster, "Programmed").status is ConditionStatus.TRUE, "which nodes hold it is no wish of a user"
+    older = replace(before, ports=(("TCP", 80),))
+    report(cluster, looked=False, carried={WEB: older}, trouble=trouble)
+    assert condition(cluster, "Programmed").reason == "RefusedByCloud"
+    seen = cluster.snapshot.havips[WEB]
+    newer = replace(seen, metadata=replace(seen.metadata, generation=2))
+    cluster.snapshot = replace(cluster.snapshot, havips={WEB: newer})
+    cluster.settle()
+    ready = condition(cluster, "Ready")
+    assert (ready.status, ready.observed_generation) == (ConditionStatus.TRUE, 1), "what was there before goes on"
 
 
 def test_a_havip_that_cannot_be_read_keeps_what_it_has_in_the_cloud():

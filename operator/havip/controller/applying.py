@@ -152,7 +152,11 @@ class Applier:
                 {"op": "test", "path": path, "value": FINALIZER},
                 {"op": "remove", "path": path},
             ]
-            await self._call(about, self._kube.json_patch(about.resource, about.key, patch))
+            try:
+                await self._call(about, self._kube.json_patch(about.resource, about.key, patch))
+            except ApiFailed:
+                self._last.pop(about, None)  # else the next try takes the first half for all of it
+                raise
 
     async def _delete(self, about: Reference, *, uid: str = "") -> None:
         try:

@@ -166,6 +166,7 @@ class Cache:
             members = {key: seen.object.spec.members.service for key, seen in pools.items()}
             services = {Key(key.namespace, service.name) for key, service in members.items() if service is not None}
             self._wanted = frozenset({API_SERVER, *services})
+            self._loaded &= self._wanted  # what is wanted no more is not watched, so it is listed when wanted again
         return self._wanted
 
     def unlisted_services(self) -> frozenset[Key]:
@@ -209,6 +210,11 @@ class Cache:
             credential_secrets=self._credential_secrets,
             unreadable=frozenset(
                 key for key, entry in self._entries[resources.HAVIPS].items() if entry.problem and entry.fact is None
+            ),
+            unreadable_nodes=frozenset(
+                key.name
+                for key, entry in self._entries[resources.NODE_OBJECTS].items()
+                if entry.problem and entry.fact is None
             ),
             cluster=cluster.uid if cluster else "",
             clouds=dict(self._clouds),

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from havip.controller.kube import ApiFailed
 from havip.controller.queue import Backoff
 from havip.controller.switches import Switches
-from havip.model.cloud import Wanted
+from havip.model.cloud import Wanted, WantedVip
 from havip.model.keys import Key
 from havip.model.refusal import Refused
 from havip.plan.cloud_report import CloudReport, Trouble
@@ -151,6 +151,10 @@ class _Worker:
     _task: asyncio.Task[None] | None = None
     _link: _Link | None = None
     _failures: int = 0
+    _not_before: float = 0.0
+    """The cloud has asked not to be called until then, of the monotonic clock."""
+    _carried: dict[Key, WantedVip] = field(default_factory=dict)
+    """Each VIP as it was when the cloud had all of it."""
     _last: CloudReport | None = None
     _switches: Switches = field(init=False)
     _announce: dict[Key, int] = field(default_factory=dict)
@@ -185,6 +189,8 @@ class _Worker:
                         await self._awake.wait()
                 except TimeoutError:
                     continue
+                # Another wish is no reason to ask a cloud that said when to come again.
+                await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
         finally:
             self._unlink()
 
@@ -268,8 +274,9 @@ class _Worker:
         last = self._last
         trouble = Trouble(reason_of(failed), getattr(failed, "message", "") or str(failed))
         before = last if last is not None and last.wanted == wish.wanted else CloudReport(wish.wanted, looked=False)
-        self._report(replace(before, trouble=trouble))
+        self._report(replace(before, trouble=trouble, carried=dict(self._carried)))
         asked = (failed.wait or 0.0) if isinstance(failed, CloudFailed) else 0.0
+        self._not_before = time.monotonic() + asked
         wait = max(asked, self.clouds.pause(self._failures) if hopeful else HOPELESS_SECONDS)
         _LOG.warning(
             "the cloud: %s; next try in %.1f s", trouble.message, wait, extra={"object": f"HAVipClass {self.name}"}
@@ -289,15 +296,19 @@ class _Worker:
             self._announce_again(unheard)
             self._look_after_a_switch()
         mine = {vip.havip for vip in wanted.vips}
-        return CloudReport(
+        report = CloudReport(
             wanted,
             looked=True,
             pending=frozenset(key for change in plan.changes for key in change.havips),
+            unnamed=not all(change.havips for change in plan.changes),
             blocked=blocked,
             warnings=tuple(str(one) for one in plan.findings if not one.blocks or one.havip is None),
             shown=shown,
             announce={key: moment for key, moment in self._announce.items() if key in mine},
         )
+        known = {key: vip for key, vip in self._carried.items() if key in mine}
+        self._carried = known | {vip.havip: vip for vip in wanted.vips if report.carries(vip.havip)}
+        return replace(report, carried=dict(self._carried))
 
     def _report(self, report: CloudReport) -> None:
         if report != self._last:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Protocol
@@ -156,7 +157,7 @@ class Leading:
             "metadata": metadata,
             "spec": {
                 "holderIdentity": holder,
-                "leaseDurationSeconds": max(1, round(seconds or self._lease_seconds)),
+                "leaseDurationSeconds": max(1, math.ceil(seconds or self._lease_seconds)),
                 "acquireTime": now if changed else before.get("acquireTime", now),
                 "renewTime": now,
                 "leaseTransitions": int(before.get("leaseTransitions") or 0) + int(changed and bool(self._seen)),

@@ -262,6 +262,7 @@ class Reconciler:
 
     def _forget(self, taken: frozenset[Reference]) -> None:
         for about in taken:
-            if self._cache.version(about) == 0:
+            # What could not be made is not there either; its back-off goes on.
+            if self._cache.version(about) == 0 and not self._queue.held(about):
                 self._queue.forget(about)
                 self._applier.forget(about)

@@ -36,8 +36,9 @@ class Repair:
                 self._cache.listed(self._cache.wanted_services())
 
     async def load_endpoints(self) -> None:
-        """List the endpoints of Services that became wanted since."""
-        for service in self._cache.unlisted_services():
+        """List the endpoints of Services that became wanted since, those included that become so meanwhile."""
+        while services := self._cache.unlisted_services():
+            service = min(services)
             labels = f"{SERVICE_OF_SLICE}={service.name}"
             async for body in self._kube.items(SLICES, namespace=service.namespace, labels=labels):
                 self._observe(SLICES, body)

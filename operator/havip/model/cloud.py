@@ -35,7 +35,8 @@ class CloudNode:
 
 @dataclass(frozen=True, slots=True)
 class WantedVip:
-    """One VIP that the cloud is to carry. `candidates` are names of nodes; the order says nothing.
+    """One VIP that the cloud is to carry. `candidates` are names of nodes; the order says nothing. `leaving`: those of
+    them on their way out, of which the cloud may know nothing any more.
 
     `ports`: (protocol, port) of the front ends. `probe_port`: where its nodes answer a probe; None = not probed.
     `public_ip`: a public address by the cloud's own id; None = none.
@@ -47,6 +48,7 @@ class WantedVip:
     ports: tuple[tuple[str, int], ...] = ()
     probe_port: int | None = None
     public_ip: str | None = None
+    leaving: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ that nothing is said while nothing changes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from havip.model.keys import Key, parse_subdomain
@@ -14,6 +15,7 @@ from havip.model.refusal import LeftOut
 from havip.model.states import State
 
 REPORT_VERSION = 1
+_WORD = re.compile("[A-Za-z][A-Za-z0-9]{0,63}")
 
 
 def left_out_from_json(value: object) -> LeftOut:
@@ -21,12 +23,17 @@ def left_out_from_json(value: object) -> LeftOut:
     read = Reader(value)
     out = LeftOut(
         havip=read.string("havip", limit=320),
-        reason=read.string("reason"),
+        reason=_word(read.string("reason")),
         field=read.string("field"),
         message=read.string("message", limit=1024),
     )
     read.done()
     return out
+
+
+def _word(reason: str) -> str:
+    """A reason that a condition takes: one node's odd word must not stop what is decided for all."""
+    return reason if _WORD.fullmatch(reason) else "LeftOut"
 
 
 def _milliseconds(name: str, value: object) -> int:

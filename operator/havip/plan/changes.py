@@ -73,6 +73,8 @@ def _pools(snapshot: Snapshot, desired: Desired) -> Iterable[Change]:
 
 def _nodes(snapshot: Snapshot, desired: Desired) -> Iterable[Change]:
     for name, spec in sorted(desired.node_specs.items()):
+        if snapshot.is_frozen(spec.class_name):
+            continue
         seen = snapshot.node_objects.get(name)
         if seen is None:
             yield ApplyNode(name, spec)
@@ -112,7 +114,8 @@ def _deletions(snapshot: Snapshot, desired: Desired) -> Iterable[Change]:
     for name in sorted(set(snapshot.daemon_sets) - set(desired.daemon_sets)):
         yield DeleteDaemonSet(name)
     for name in desired.unneeded_nodes:
-        yield DeleteNode(name, snapshot.node_objects[name].metadata.uid)
+        if not snapshot.is_frozen(snapshot.node_objects[name].spec.class_name):
+            yield DeleteNode(name, snapshot.node_objects[name].metadata.uid)
     for name in sorted(set(snapshot.pool_documents) - set(desired.pools) - desired.kept_pools):
         yield DeletePool(name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from havip.model.cloud import Wanted
+from havip.model.cloud import Wanted, WantedVip
 from havip.model.keys import Key
 
 
@@ -35,7 +35,8 @@ class SeenAt:
 class CloudReport:
     """Of the wish `wanted`, as seen when the cloud was looked at last.
 
-    `pending`: HAVips that something is left to do for, those included that are being given back. `blocked`: HAVips
+    `pending`: HAVips that something is left to do for, those included that are being given back. `unnamed`: whether
+    something is left to do that is for no HAVip by name, such as a network interface leaving a pool. `blocked`: HAVips
     whose cloud objects are left as they are, and why. `trouble`: what keeps the whole class from being looked at.
     `shown`: where the cloud shows VIPs. `announce`: HAVips whose active node is to announce them again, and the moment
     of that, in seconds since 1970: a network that learns by announcements believed none before.
@@ -45,10 +46,13 @@ class CloudReport:
     looked: bool
     """Whether the cloud has been looked at since this wish; otherwise the rest says nothing yet."""
     pending: frozenset[Key] = frozenset()
+    unnamed: bool = False
     blocked: Mapping[Key, Trouble] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     shown: Mapping[Key, SeenAt] = field(default_factory=dict)
     announce: Mapping[Key, int] = field(default_factory=dict)
+    carried: Mapping[Key, WantedVip] = field(default_factory=dict)
+    """Each VIP as it was when the cloud had all of it, as far as this process has seen that."""
     trouble: Trouble | None = None
 
     def carries(self, havip: Key) -> bool:
@@ -58,9 +62,10 @@ class CloudReport:
     def has_given_back(self, havip: Key) -> bool:
         """Whether nothing of this HAVip is left in the cloud."""
         wanted = havip in self.wanted.kept or any(vip.havip == havip for vip in self.wanted.vips)
-        return self.looked and not wanted and havip not in self.pending
+        return self.looked and not wanted and havip not in self.pending and not self.unnamed
 
     @property
     def empty(self) -> bool:
         """Whether nothing of the class is left in the cloud."""
-        return self.looked and not self.wanted.vips and not self.wanted.kept and not self.pending and not self.trouble
+        wanted = self.wanted.vips or self.wanted.kept
+        return self.looked and not (wanted or self.pending or self.unnamed or self.trouble)

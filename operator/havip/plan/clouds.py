@@ -6,7 +6,7 @@ A HAVip that is being deleted is wanted no more; one that cannot be read, or get
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from havip.api.v1alpha1 import ConditionStatus, Failover, HAVipClass
 from havip.api.v1alpha1.havip_class import Provider
@@ -85,11 +85,19 @@ def programmed(plan: VipPlan, observed: Observed) -> Statement:
         return false(Type.PROGRAMMED, Reason.SHOWN_ELSEWHERE, message)
     if report is not None and told and report.carries(plan.verdict.key):
         return true(Type.PROGRAMMED, Reason.PROGRAMMED, f"{provider} carries the VIP")
-    if before is not None and before.status is ConditionStatus.TRUE:
+    behind = report is not None and report.trouble is not None and _is_behind(plan, report)
+    if before is not None and before.status is ConditionStatus.TRUE and not behind:
         return Statement(Type.PROGRAMMED, before.status, before.reason, before.message)
     if report is not None and report.trouble is not None:
         return false(Type.PROGRAMMED, report.trouble.reason, f"{provider}: {report.trouble.message}")
     return false(Type.PROGRAMMED, Reason.PROGRAMMING, f"{provider} is being told about the VIP")
+
+
+def _is_behind(plan: VipPlan, report: CloudReport) -> bool:
+    """Whether the cloud has an older VIP than the one asked for. Which nodes may hold it is not a user's wish: a cloud
+    that is away while a node is replaced still carries the VIP."""
+    carried, wanted = report.carried.get(plan.verdict.key), _wanted_vip(plan)
+    return carried is not None and replace(wanted, candidates=carried.candidates, leaving=carried.leaving) != carried
 
 
 def _shown(plan: VipPlan, report: CloudReport | None) -> SeenAt | None:
@@ -143,8 +151,8 @@ def holds_back(seen: SeenHAVip, observed: Observed) -> str:
 
 
 def gives_back(of: SeenClass, snapshot: Snapshot) -> bool:
-    """Whether a class without HAVips has nothing left in its cloud."""
-    if not is_called(of.object):
+    """Whether a class without HAVips has nothing left in its cloud, or is to be let go all the same."""
+    if not is_called(of.object) or of.metadata.annotations.get(RELEASE_ANYWAY) == "true":
         return True
     report = snapshot.clouds.get(of.metadata.name)
     return report is not None and report.empty
@@ -153,8 +161,9 @@ def gives_back(of: SeenClass, snapshot: Snapshot) -> bool:
 def _wish(seen: SeenClass, observed: Observed, plans: list[VipPlan]) -> CloudWish:
     spec = seen.object.spec
     name = seen.metadata.name
-    carried = [plan for plan in plans if plan.assignments and plan.verdict.admitted]
-    kept = {plan.verdict.key for plan in plans if not plan.verdict.admitted and plan.verdict.holds}
+    frozen = observed.snapshot.is_frozen(name)
+    carried = [plan for plan in plans if plan.assignments and plan.verdict.admitted and not frozen]
+    kept = {plan.verdict.key for plan in plans if frozen or _keeps(plan)}
     unreadable = {
         key
         for key in observed.snapshot.unreadable
@@ -183,6 +192,12 @@ def _wish(seen: SeenClass, observed: Observed, plans: list[VipPlan]) -> CloudWis
     return CloudWish(spec.provider.value, wanted, spec.credentials_secret or "", active)
 
 
+def _keeps(plan: VipPlan) -> bool:
+    """Whether what the cloud has of it stays as it is: it gets nothing new, or has no node just now. A class whose
+    nodes are all away for a night must not lose its addresses to others."""
+    return not plan.assignments if plan.verdict.admitted else plan.verdict.holds
+
+
 def _wanted_vip(plan: VipPlan) -> WantedVip:
     """Its candidates are the nodes that may hold it now or after this step."""
     verdict = plan.verdict
@@ -194,4 +209,5 @@ def _wanted_vip(plan: VipPlan) -> WantedVip:
         ports=tuple(sorted((one.protocol.value, one.port) for one in verdict.frontends)),
         probe_port=next((one.probe.port for one in instances if one.probe is not None), None),
         public_ip=verdict.seen.object.spec.public_ip,
+        leaving=tuple(sorted({*plan.step.roles} - {*plan.target})),
     )

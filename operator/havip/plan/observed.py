@@ -215,8 +215,12 @@ class Observed:
         if not belongs and node.ready and self._has_no_pod(seen):
             return Standing.GONE
         if seen.spec_written is not None and self.waits.over(seen.spec_written, SILENT_AFTER):
-            return Standing.SILENT if belongs else Standing.GONE
+            return Standing.SILENT if belongs or self._may_run(seen, node) else Standing.GONE
         return Standing.BEHIND
+
+    def _may_run(self, seen: SeenNode, node: Node) -> bool:
+        """Whether a node pod may still hold what it held: it is listed, or its kubelet is not heard."""
+        return self.snapshot.node_pods is not None and not (node.ready and self._has_no_pod(seen))
 
     def _has_no_pod(self, seen: SeenNode) -> bool:
         """Whether the kubelet of a Ready node has said that nothing of the class runs there any more."""

@@ -107,6 +107,7 @@ class Snapshot:
     `cluster`: the uid of the namespace kube-system, by which clouds know whose something is. `clouds`: what is known of
     the cloud side of a class, by class. `uninstalling`: the release is going away; release everything, make nothing.
     `unreadable`: HAVips that exist and could not be read; what was allocated for them stays as it is.
+    `unreadable_nodes`: names of HAVipNodes of which that is so, as after a step back to an older version.
     """
 
     now: datetime
@@ -131,3 +132,9 @@ class Snapshot:
     clouds: Mapping[str, CloudReport] = field(default_factory=dict)
     uninstalling: bool = False
     unreadable: frozenset[Key] = frozenset()
+    unreadable_nodes: frozenset[str] = frozenset()
+
+    def is_frozen(self, class_name: str) -> bool:
+        """Whether a HAVipNode of the class cannot be read: whatever it has on record must not be given to others, nor
+        overwritten by who does not know it. Its nodes and its cloud stay as they are."""
+        return any(name.startswith(f"{class_name}.") for name in self.unreadable_nodes)

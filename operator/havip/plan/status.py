@@ -161,6 +161,8 @@ def _ready(view: _View, carried: Statement) -> tuple[Statement, int]:
         if was_ready is not None and active.standing in _WAITED_FOR:
             return _held(view, active), was_ready.observed_generation or view.generation
         return _not_applied(active), view.generation
+    if was_ready is not None and carried.status is not ConditionStatus.TRUE:
+        return _held(view, active), was_ready.observed_generation or view.generation
     return _held(view, active), view.generation
 
 

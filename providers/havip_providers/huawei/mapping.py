@@ -104,6 +104,7 @@ class WishedVip:
     addresses: tuple[Address, ...]
     candidates: tuple[Candidate, ...]
     eip: str | None
+    leaving: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def adjust(wanted: Wanted) -> Desired:
                 tuple(sorted(one.addresses, key=lambda address: (address.version, int(address)))),
                 tuple(Candidate(node, nodes.get(node, ())) for node in sorted(set(one.candidates))),
                 one.public_ip,
+                frozenset(one.leaving),
             )
             for one in vips
         ),
@@ -192,11 +194,12 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     left = set(desired.kept) | {vip.base for vip in desired.vips if findings}
     while True:
         view = View(desired, observed, frozenset(left))
-        found = {vip.base: problems for vip in view.moving if (problems := list(_problems(view, vip)))}
-        if not found:
+        found = {vip.base: list(_problems(view, vip)) for vip in view.moving}
+        blocked = {base for base, problems in found.items() if any(one.blocks for one in problems)}
+        findings += [problem for base in sorted(blocked or found) for problem in found[base]]
+        if not blocked:
             break
-        findings += [problem for problems in found.values() for problem in problems]
-        left |= found.keys()
+        left |= blocked
     changes = [*_unbound(view), *_restored(view), *_deleted(view), *_put(view), *_allowed(view), *_bound(view)]
     return Plan(sorted(changes, key=lambda one: (one.stage, one.on)), sorted(findings, key=_order))
 
@@ -355,11 +358,13 @@ def described(port: Port) -> str:
 
 
 def _node_problems(view: View, vip: WishedVip) -> Iterator[Finding]:
+    nowhere = not view.nics_of(vip)
     for node in vip.candidates:
         if not view.nics(node):
             named = ", ".join(map(str, node.addresses)) or "of which no address is known"
             message = f"node {node.node} ({named}) is on no port of network {view.desired.network}"
-            yield Finding(vip.havip, "spec.nodes", message)
+            # A server that was deleted with its Node still there must not keep its successor out.
+            yield Finding(vip.havip, "spec.nodes", message, blocks=nowhere or node.node not in vip.leaving)
             continue
         for version in sorted({address.version for address in vip.addresses}):
             if view.seat(node, version) is None:

@@ -119,6 +119,7 @@ class WantedHaVips:
     nodes: tuple[str, ...]
     eip: str | None
     refused: tuple[Finding, ...] = ()
+    leaving: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ def adjust(wanted: Wanted) -> Desired:
                 tuple(sorted(set(vip.candidates))),
                 vip.public_ip,
                 tuple(_refused(vip.havip, map(str, (one for one in vip.addresses if one.version == 6)), vip.public_ip)),
+                frozenset(vip.leaving),
             )
             for vip in wanted.vips
         ),
@@ -309,6 +311,8 @@ class _Planning:
                 "",
                 f"no network interface in {self.desired.subnet} has an address of {', '.join(lost)}; a HAVIP reaches"
                 " nodes of its own subnet only",
+                # A server that was deleted with its Node still there must not keep its successor out.
+                blocks=len(lost) == len(vip.nodes) or not vip.leaving.issuperset(lost),
             )
         there = [(node, one) for node in vip.nodes if (one := self.interface_of(node)) is not None]
         if loose := [f"{one.id} of {node}" for node, one in there if not one.instance]:

@@ -62,6 +62,15 @@ def test_a_node_that_is_on_no_port_is_named():
     assert message == f"node n1 (10.0.0.77) is on no port of network {NET}"
 
 
+def test_a_node_on_its_way_out_that_is_on_no_port_does_not_keep_its_successor_out():
+    with running() as bench:
+        wanted = bench.wanted((bench.vip(0, candidates=("n1", "n2", "n3"), leaving=("n1",)),))
+        nodes = (replace(wanted.nodes[0], addresses=(ip_address("10.0.0.77"),)), *wanted.nodes[1:])
+        bench.reach(replace(wanted, nodes=nodes))
+        (port,) = bench.vips()
+    assert {one["ip_address"] for one in port["allowed_address_pairs"]} == {"10.0.0.12", "10.0.0.13"}
+
+
 def test_an_ipv6_address_needs_the_subnet_of_the_class():
     with running() as bench:
         vip = bench.vip(0, addresses=(ip_address("2001:db8:7::100"),))

@@ -289,6 +289,13 @@ def test_what_cannot_work_is_found_before_anything_is_called(vip, observed, mess
     assert blocked(a_wish(vip), observed) == {WEB: message}
 
 
+def test_a_node_on_its_way_out_that_has_no_interface_does_not_keep_its_successor_out():
+    wish = a_wish(replace(a_vip(candidates=("n1", "x")), leaving=("x",)))
+    assert blocked(wish, some()) == {}
+    wish = a_wish(replace(a_vip(candidates=("x",)), leaving=("x",)))
+    assert WEB in blocked(wish, some()), "no node is left that could hold it"
+
+
 def test_a_primary_interface_cannot_be_bound_and_the_finding_says_what_can():
     found = blocked(a_wish(a_vip(), type=TencentInstanceType.ENI), some())
     assert found[WEB].startswith("spec.tencent.instanceType: ENI takes no primary network interface, and these are:")

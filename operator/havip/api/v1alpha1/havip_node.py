@@ -184,7 +184,7 @@ class NodeLeftOut(Model):
 
     havip: Annotated[str, Field(max_length=320)]
     """The HAVip, as namespace/name; empty when it could not be read."""
-    reason: Annotated[str, Field(max_length=253)]
+    reason: Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z][A-Za-z0-9]*$")]
     """Why, as one CamelCase word."""
     field: Annotated[str, Field(max_length=253)]
     """The field that was not accepted; empty when all of it is meant."""
