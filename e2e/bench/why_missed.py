@@ -28,8 +28,8 @@ WHY_MISSED: Mapping[str, str] = {
         f"one or two on a quiet machine, hundreds when it is kept off the CPU: {_BUSY}"
     ),
     "test_warm": (
-        "3,085 tests with two Kubernetes clusters, labs and some eighty starts of the operator are 2,000 CPU seconds, "
-        "so 1,000 s on two cores if they never waited; it was 2,240 s before tests ran side by side"
+        "3,100 tests with two Kubernetes clusters, labs and some eighty starts of the operator are 1,600 CPU seconds, "
+        "so 800 s on two cores if they never waited, and more where a core is slower"
     ),
     "node_idle_cpu": (
         "more than half of it is keepalived itself, which at the default interval of 100 ms sends 340 adverts a second "

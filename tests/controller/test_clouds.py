@@ -346,6 +346,54 @@ def test_a_slow_cloud_does_not_hold_the_loop_and_one_object_has_one_writer():
     tried(story, cloud=cloud, provider=SlowProvider(cloud))
 
 
+def test_the_end_waits_for_a_call_that_is_under_way():
+    """Whoever leads next would read, change and write beside it."""
+    begun, release = threading.Event(), threading.Event()
+
+    class Late(Connection):
+        def apply(self, change):
+            begun.set()
+            release.wait(SECONDS)
+            super().apply(change)
+
+    class LateProvider(MemoryProvider):
+        def connect(self, wanted, credentials):
+            return Late(self._cloud)
+
+    async def story(bench):
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        await asyncio.to_thread(begun.wait, SECONDS)
+        asyncio.get_running_loop().call_later(0.1, release.set)
+        await bench.clouds.close()
+        assert any("forwards" in one for one in bench.cloud.objects.values()), "what was begun is done"
+
+    cloud = a_cloud()
+    tried(story, cloud=cloud, provider=LateProvider(cloud))
+
+
+def test_the_end_does_not_wait_for_ever():
+    release = threading.Event()
+
+    class Stuck(Connection):
+        def apply(self, change):
+            release.wait(SECONDS)
+
+    class StuckProvider(MemoryProvider):
+        def connect(self, wanted, credentials):
+            return Stuck(self._cloud)
+
+    async def story(bench):
+        bench.clouds.ending_seconds = 0.1
+        bench.clouds.want({"edge": a_wish(a_vip())})
+        await bench.until(lambda report: report.looked)
+        await bench.clouds.close()
+        assert not release.is_set()
+        release.set()
+
+    cloud = a_cloud()
+    tried(story, cloud=cloud, provider=StuckProvider(cloud))
+
+
 class Restless(MemoryProvider):
     """Always has something to do."""
 

@@ -83,12 +83,12 @@ class Server:
         return spec
 
 
-def candidate(server: Server, clock: Clock, name: str) -> Leading:
+def candidate(server: Server, clock: Clock, name: str, *, lease_seconds: float = 15) -> Leading:
     return Leading(
         server,
         LEASE,
         identity=name,
-        lease_seconds=15,
+        lease_seconds=lease_seconds,
         renew_deadline=10,
         retry_seconds=2,
         clock=clock,
@@ -99,6 +99,17 @@ def candidate(server: Server, clock: Clock, name: str) -> Leading:
 
 def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(work, 10))
+
+
+def test_a_lease_of_a_fraction_of_a_second_more_is_told_as_a_whole_second_more() -> None:
+    """Told shorter than it is held, there would be two leaders for that fraction."""
+
+    async def story() -> None:
+        server, clock = Server(), Clock()
+        await candidate(server, clock, "one", lease_seconds=10.4).acquire()
+        assert server.spec["leaseDurationSeconds"] == 11
+
+    run(story())
 
 
 def test_the_first_candidate_makes_the_lease_and_leads() -> None:

@@ -13,7 +13,8 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,6 +53,8 @@ HOPELESS_SECONDS = 60.0
 """Until the next try where trying alone does not help: somebody may have mended it (a permission, a quota)."""
 SEEN_AFTER_SECONDS = 10.0
 """After a switch, a cloud that shows holders is asked this much later; and again, while it shows another node."""
+ENDING_SECONDS = 8.0
+"""How long a call under way is waited for at the end; the pod's grace period is 20 s."""
 _ROUNDS = 6
 """Looks in a row after own writes; a provider that has still something to do then gets the back-off."""
 _CALLS = 8
@@ -83,6 +86,7 @@ class Clouds:
         find: Callable[[str], Provider[Any, Any]] = find,
         resync_seconds: float = RESYNC_SECONDS,
         seen_after_seconds: float = SEEN_AFTER_SECONDS,
+        ending_seconds: float = ENDING_SECONDS,
     ) -> None:
         self._secrets = secrets
         self.may_write = may_write
@@ -92,7 +96,9 @@ class Clouds:
         self.find = find
         self.resync_seconds = resync_seconds
         self.seen_after_seconds = seen_after_seconds
+        self.ending_seconds = ending_seconds
         self._workers: dict[str, _Worker] = {}
+        self._calls: set[Future[Any]] = set()
         self._threads = ThreadPoolExecutor(max_workers=_CALLS, thread_name_prefix="cloud")
         self._objects: dict[str, asyncio.Lock] = {}
 
@@ -108,17 +114,25 @@ class Clouds:
             worker.want(wish)
 
     async def close(self) -> None:
-        """End all workers; calls under way end as they end."""
+        """End all workers, and wait a while for calls that are under way: whoever leads next must not write beside
+        them, since not every cloud knows what was written over."""
         ended = [worker.end() for worker in self._workers.values()]
         self._workers.clear()
         await asyncio.gather(*ended, return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
+        under_way = map(asyncio.wrap_future, tuple(self._calls))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.ending_seconds):
+                await asyncio.gather(*under_way, return_exceptions=True)
 
     # -- for the workers --------------------------------------------------------------------------------------
 
     async def call(self, work: Callable[..., T], *args: object) -> T:
         """Run a provider's blocking work in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        call = self._threads.submit(work, *args)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return await asyncio.wrap_future(call)
 
     def lock(self, provider: str, name: str) -> asyncio.Lock:
         """One writer per cloud object, whichever class it writes for."""
