@@ -27,6 +27,10 @@ WHY_MISSED: Mapping[str, str] = {
         "one connection is opened each millisecond, so as many are open as haproxy takes milliseconds to answer: "
         f"one or two on a quiet machine, hundreds when it is kept off the CPU: {_BUSY}"
     ),
+    "roll": (
+        "a run is three node pods ended and begun, with one to three switches, while the kubelets and container "
+        "runtimes of all three nodes use the two cores; most runs lose nothing, which of the rest waited is not known"
+    ),
     "test_warm": (
         "3,100 tests with two Kubernetes clusters, labs and some eighty starts of the operator are 1,600 CPU seconds, "
         "so 800 s on two cores if they never waited, and more where a core is slower"
