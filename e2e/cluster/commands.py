@@ -4,7 +4,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 
-from e2e.cluster.control_plane import KubectlError
+from e2e.cluster.control_plane import KubectlError, NotAnswered
 
 
 class CommandFailed(RuntimeError):
@@ -35,7 +35,7 @@ def until(
         try:
             if holds():
                 return
-        except (CommandFailed, KubectlError, KeyError) as error:
+        except (CommandFailed, KubectlError, NotAnswered, KeyError) as error:
             complaint = f" ({error})"
         meanwhile()
         if time.monotonic() > end:

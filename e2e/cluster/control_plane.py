@@ -237,9 +237,9 @@ class ControlPlane:
         try:
             status, body = ask() if place is None else inside(place, ask)
         except (OSError, http.client.HTTPException) as error:
-            raise NotAnswered(path, str(error)) from None
+            raise NotAnswered(f"GET {path}: {error}") from None
         if status != http.HTTPStatus.OK:
-            raise NotAnswered(path, f"{status}, {body.decode(errors='replace')}")
+            raise NotAnswered(f"GET {path}: {status}, {body.decode(errors='replace')}")
         return body
 
     def apply(self, *documents: dict[str, Any], server_side: bool = True, validate: str = "strict") -> None:
@@ -323,12 +323,8 @@ class KubectlError(RuntimeError):
         self.message = message
 
 
-class NotAnswered(KubectlError):
+class NotAnswered(RuntimeError):
     """The API server, asked without a kubectl, said no or nothing."""
-
-    def __init__(self, path: str, message: str) -> None:
-        RuntimeError.__init__(self, f"GET {path}: {message}")
-        self.message = message
 
 
 def _list_of(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -204,8 +204,8 @@ def _require_one_haproxy(workshop: Workshop, both: list[Image]) -> None:
 def _inside(workshop: Workshop, one: Image, *command: str) -> str:
     """What a command that only reads says in a container of the image.
 
-    buildah copies itself before it runs something, and that copy was busy once in some hundred setups ("sealing memfd
-    copy: Device or resource busy"): hence a second try.
+    buildah copies itself before it runs something, and that copy was busy once ("sealing memfd copy: Device or
+    resource busy"): hence a second try.
     """
     container = workshop.ask([*_buildah(workshop), "from", "--pull-never", one.reference])
     words = [*_buildah(workshop), "run", "--isolation=chroot", container, "--", *command]

@@ -12,7 +12,7 @@ from havip.plan.admission import network
 from havip.plan.classes import is_default
 from havip.plan.clouds import not_allowed, secret_missing
 from havip.plan.conditions import Statement, false, stamped, true
-from havip.plan.deletion import RELEASE_ANYWAY
+from havip.plan.deletion import WAY_OUT
 from havip.plan.observed import Observed
 from havip.plan.reasons import Reason, Type
 from havip.plan.snapshot import SeenClass
@@ -49,10 +49,11 @@ def _ready(seen: SeenClass, observed: Observed) -> Statement:
             Type.READY, Reason.NO_TEMPLATE, "the chart's ConfigMap havip-node-template is missing; run helm upgrade"
         )
     report = observed.snapshot.clouds.get(seen.metadata.name)
+    way_out = WAY_OUT if seen.metadata.deleting else ""
     if secret_missing(seen.object, observed):
-        return false(Type.READY, Reason.CREDENTIALS_NOT_ALLOWED, not_allowed(seen) + _anyway(seen))
+        return false(Type.READY, Reason.CREDENTIALS_NOT_ALLOWED, not_allowed(seen) + way_out)
     if report is not None and report.trouble is not None:
-        message = f"{seen.object.spec.provider.value}: {report.trouble.message}{_anyway(seen)}"
+        message = f"{seen.object.spec.provider.value}: {report.trouble.message}{way_out}"
         return false(Type.READY, report.trouble.reason, message)
     wanted = [node.name for node in observed.wanted_nodes(seen)]
     if not wanted:
@@ -70,13 +71,6 @@ def _ready(seen: SeenClass, observed: Observed) -> Statement:
         )
     said = [_reporting(wanted, seen, observed), *(report.warnings if report else ())]
     return true(Type.READY, Reason.NODES_REPORTING, "; ".join(said))
-
-
-def _anyway(seen: SeenClass) -> str:
-    """The way out of a deletion that a cloud holds up."""
-    if seen.metadata.deleting is None:
-        return ""
-    return f"; annotate it with {RELEASE_ANYWAY}=true to leave the cloud as it is"
 
 
 def _reporting(wanted: Sequence[str], seen: SeenClass, observed: Observed) -> str:

@@ -14,7 +14,7 @@ from havip.model.cloud import CloudNode, Owner, Wanted, WantedVip
 from havip.model.keys import Key
 from havip.plan.cloud_report import CloudReport, SeenAt
 from havip.plan.conditions import Statement, false, found, true
-from havip.plan.deletion import RELEASE_ANYWAY
+from havip.plan.deletion import WAY_OUT, goes_anyway
 from havip.plan.instances import VipPlan
 from havip.plan.observed import Observed
 from havip.plan.reasons import Reason, Type
@@ -130,7 +130,7 @@ def has_given_back(seen: SeenHAVip, snapshot: Snapshot) -> bool:
     """Whether the cloud has nothing of a deleted HAVip any more, as far as its class has one."""
     name = seen.object.status.class_name
     of = snapshot.classes.get(name) if name else None
-    if of is None or not is_called(of.object) or seen.metadata.annotations.get(RELEASE_ANYWAY) == "true":
+    if of is None or not is_called(of.object) or goes_anyway(seen.metadata):
         return True
     report = snapshot.clouds.get(of.metadata.name)
     return report is not None and report.has_given_back(seen.metadata.key)
@@ -145,14 +145,13 @@ def holds_back(seen: SeenHAVip, observed: Observed) -> str:
     trouble = report.trouble.message if report is not None and report.trouble is not None else ""
     if secret_missing(of.object, observed):
         trouble = not_allowed(of)
-    anyway = f"; annotate it with {RELEASE_ANYWAY}=true to leave the cloud as it is"
-    but = f", but: {trouble}{anyway}" if trouble else ""
+    but = f", but: {trouble}{WAY_OUT}" if trouble else ""
     return f"waiting until {of.object.spec.provider.value} has nothing of it any more{but}"
 
 
 def gives_back(of: SeenClass, snapshot: Snapshot) -> bool:
     """Whether a class without HAVips has nothing left in its cloud, or is to be let go all the same."""
-    if not is_called(of.object) or of.metadata.annotations.get(RELEASE_ANYWAY) == "true":
+    if not is_called(of.object) or goes_anyway(of.metadata):
         return True
     report = snapshot.clouds.get(of.metadata.name)
     return report is not None and report.empty

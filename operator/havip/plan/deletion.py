@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from havip.model.keys import GROUP, Key
 from havip.model.node import Assignment
 from havip.plan.observed import Member, Standing, quarantined
-from havip.plan.snapshot import SeenHAVip
+from havip.plan.snapshot import Metadata, SeenHAVip
 
 RELEASE_ANYWAY = f"{GROUP}/release-anyway"
+WAY_OUT = f"; annotate it with {RELEASE_ANYWAY}=true to leave the cloud as it is"
 """On a HAVip that is being deleted: "true" = do not wait for any node, and keep nothing back."""
 
 
@@ -36,9 +37,14 @@ class Release:
         return not self.waiting
 
 
+def goes_anyway(metadata: Metadata) -> bool:
+    """Whether a person has said that a deletion is to wait for nothing."""
+    return metadata.annotations.get(RELEASE_ANYWAY) == "true"
+
+
 def release(havip: Key, members: Sequence[Member], *, seen: SeenHAVip | None) -> Release:
     """The records of one HAVip on `members`, one step nearer to nothing. `seen` None = the HAVip is gone already."""
-    if seen is not None and seen.metadata.annotations.get(RELEASE_ANYWAY) == "true":
+    if seen is not None and goes_anyway(seen.metadata):
         return Release({})
     left = [member for member in members if member.standing is not Standing.GONE]
     unreachable = [member for member in left if member.standing is Standing.CUT_OFF]
