@@ -413,9 +413,8 @@ class Holding:
 
     def _mute_for(self, vip: Vip, now: float) -> float:
         """Seconds that the address is held here without an advert leaving."""
-        if vip.held_since is None:
-            return 0.0
-        return now - max(vip.held_since, self._filter.adverts.last_sent(vip.instance.virtual_router_id))
+        last_sent = self._filter.adverts.last_sent(vip.instance.virtual_router_id)
+        return vip.silence.seconds(held_since=vip.held_since, last_sent=last_sent, now=now)
 
     def _remove(self, vip: Vip, addresses: list[KernelAddress]) -> None:
         if not addresses:

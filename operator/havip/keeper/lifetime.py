@@ -7,6 +7,8 @@ and the kernel drops the address within 2.3 s. 15 s of renewing: 0 transitions, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from havip.keeper.netlink import KernelAddress
 from havip.model.election import Timing
 
@@ -14,6 +16,34 @@ VALID_SECONDS = 2
 RENEW_SECONDS = 0.5
 SAMPLE_SECONDS = 0.25
 """How often the evidence is looked at."""
+
+
+LAPSE_SECONDS = 0.5
+"""An address that is away for less was put back by keepalived, which takes some 30 ms."""
+
+
+@dataclass(slots=True)
+class Silence:
+    """How long an address has been held here without an advert leaving. Times are monotonic seconds.
+
+    A lapse is no new beginning: the dead-man takes the address away after two seconds, keepalived puts it back at
+    once, and a count that began anew each time never came to two seconds: two holders, for as long as a filter
+    dropped the adverts.
+    """
+
+    since: float | None = None
+    seen: float = 0.0
+    """When the address was seen here last."""
+
+    def seconds(self, *, held_since: float | None, last_sent: float, now: float) -> float:
+        """To be asked at every sample. `held_since` None = not held now; `last_sent` may be minus infinity."""
+        if held_since is None:
+            if now - self.seen > LAPSE_SECONDS:
+                self.since = None
+            return 0.0
+        self.seen = now
+        self.since = max(held_since if self.since is None else self.since, last_sent)
+        return now - self.since
 
 
 def evidence_seconds(timing: Timing) -> float:

@@ -12,6 +12,7 @@ from havip.keeper import handover, incumbency, verdict
 from havip.keeper.incumbency import Standing, Will
 from havip.keeper.keepalived.notify import Vrrp
 from havip.keeper.keepalived.render import Rendered
+from havip.keeper.lifetime import Silence
 from havip.keeper.netlink import KernelAddress
 from havip.keeper.verdict import Evidence, Reason, Verdict
 from havip.model.address import Address
@@ -58,6 +59,7 @@ class Vip:
     given: set[Address] = field(default_factory=set)
     """Addresses whose lifetime is ours: keepalived put them there and we renewed them."""
     held_since: float | None = None
+    silence: Silence = field(default_factory=Silence)
     track: int | None = None
     """What its track file says, since `tracked_at`."""
     tracked_at: float = 0.0
